@@ -1,0 +1,39 @@
+// Types are checked by `npm run types`; the tests are only transformed. swc emits the decorator metadata Nest needs.
+const shared = {
+  testEnvironment: 'node',
+  transform: {
+    '^.+\\.ts$': [
+      '@swc/jest',
+      {
+        jsc: {
+          target: 'es2022',
+          parser: { syntax: 'typescript', decorators: true },
+          transform: { legacyDecorator: true, decoratorMetadata: true },
+          keepClassNames: true,
+        },
+      },
+    ],
+  },
+  moduleNameMapper: {
+    '^@venta/events$': '<rootDir>/lib/index.ts',
+    '^@venta/events/testing$': '<rootDir>/lib/testing/index.ts',
+  },
+};
+
+const config = {
+  projects: [
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/spec/{core,middleware,nest,testing,transports/memory}/**/*.spec.ts'],
+    },
+    {
+      ...shared,
+      displayName: 'integration',
+      testMatch: ['<rootDir>/spec/{conformance,e2e,faults,transports/nats,support}/**/*.spec.ts'],
+      globalSetup: '<rootDir>/spec/support/global-setup.ts',
+    },
+  ],
+};
+
+export default config;
