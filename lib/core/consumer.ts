@@ -1,0 +1,97 @@
+import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
+import { InboundEvent } from './inbound-event';
+import type { EventsLogger } from './logger';
+import { retryDelay, type RetryPolicy } from './retry-policy';
+import { ACK, type Failure, type Settlement } from './settlement';
+import type { Consumer } from './transport';
+
+/** What a subscription has done since it was bound, in events. */
+export interface SubscriptionCounters {
+  running: number;
+  succeeded: number;
+  retried: number;
+  deadLettered: number;
+}
+
+export interface ConsumerParts {
+  /** Identity of the handler, for logs and the context. */
+  readonly name: string;
+  readonly retry: RetryPolicy;
+  /** Milliseconds an attempt may take. */
+  readonly timeout: number;
+  readonly pipeline: (event: InboundEvent) => Promise<unknown>;
+  readonly counters: SubscriptionCounters;
+  readonly logger: EventsLogger;
+}
+
+/** The outermost stage: runs the pipeline and turns its outcome into a settlement. */
+export function createConsumer({
+  name,
+  retry,
+  timeout,
+  pipeline,
+  counters,
+  logger,
+}: ConsumerParts): Consumer {
+  return async (delivery) => {
+    const event = new InboundEvent(delivery, name, timeout);
+    counters.running++;
+    try {
+      await pipeline(event);
+      counters.succeeded++;
+      return ACK;
+    } catch (error) {
+      const settlement = settle(error, delivery.attempt, retry);
+      if (settlement.kind === 'retry') counters.retried++;
+      else counters.deadLettered++;
+      report(logger, event, settlement, error);
+      return settlement;
+    } finally {
+      counters.running--;
+    }
+  };
+}
+
+function settle(error: unknown, attempt: number, retry: RetryPolicy): Settlement {
+  // By code, not by class: the error may come from another installed copy of this package.
+  const code = error instanceof EventsError ? error.code : undefined;
+  if (code === 'non_retryable') {
+    const { reason, cause } = error as NonRetryableError;
+    return {
+      kind: 'dead-letter',
+      failure: failureOf(reason, reason === 'non_retryable' ? error : (cause ?? error)),
+    };
+  }
+  if (attempt > retry.attempts)
+    return { kind: 'dead-letter', failure: failureOf('attempts_exhausted', error) };
+  return {
+    kind: 'retry',
+    delay: code === 'retry_after' ? (error as RetryAfterError).delay : retryDelay(retry, attempt),
+  };
+}
+
+function failureOf(reason: Failure['reason'], error: unknown): Failure {
+  if (error instanceof Error) return { reason, type: error.name, message: error.message };
+  return { reason, type: typeof error, message: describe(error) };
+}
+
+// Whatever was thrown, telling of it must not throw again.
+function describe(thrown: unknown): string {
+  try {
+    return typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? String(thrown));
+  } catch {
+    return 'a value that cannot be shown';
+  }
+}
+
+function report(logger: EventsLogger, event: InboundEvent, settlement: Settlement, error: unknown): void {
+  const what = `'${event.name}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
+  const why = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
+  const stack = error instanceof Error && error.stack !== undefined ? `\n${error.stack}` : '';
+  if (settlement.kind === 'dead-letter') {
+    logger.error(`${what}: ${why}; it becomes a dead letter (${settlement.failure.reason})${stack}`);
+  } else if (settlement.kind === 'retry') {
+    // The stack once; a storm of retries would repeat it.
+    logger.warn(`${what}: ${why}; next attempt in ${settlement.delay} ms${event.attempt === 1 ? stack : ''}`);
+  }
+}

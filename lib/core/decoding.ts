@@ -1,0 +1,36 @@
+import { CE, decodeAttribute } from './cloudevents';
+import { EventsError, NonRetryableError } from './errors';
+import type { InboundEvent } from './inbound-event';
+import type { JsonCodec } from './json-codec';
+import type { Stage } from './middleware';
+
+/** Turns the body into `data`. A body that cannot be read never will be: a dead letter at once. */
+export function decoding(codec: JsonCodec): Stage {
+  return {
+    consume: (event, next) => {
+      try {
+        event.data = read(codec, event);
+      } catch (error) {
+        if (!(error instanceof EventsError)) throw error;
+        throw new NonRetryableError(error.message, { reason: 'undecodable', cause: error });
+      }
+      return next();
+    },
+  };
+}
+
+function read(codec: JsonCodec, { delivery }: InboundEvent): unknown {
+  const { headers, body, malformed } = delivery;
+  if (malformed !== undefined) throw new EventsError('undecodable', malformed);
+  if (headers[CE.specversion] === undefined) return unwrapNestPacket(codec.parse(body), delivery.subject);
+  const datePaths = headers[CE.datePaths];
+  return codec.decode(body, datePaths === undefined ? undefined : decodeAttribute(datePaths));
+}
+
+/** Nest's clients send `{ pattern, data }`; anything else without CloudEvents attributes is bare JSON. */
+function unwrapNestPacket(value: unknown, subject: string): unknown {
+  if (typeof value !== 'object' || value === null || !('pattern' in value) || value.pattern !== subject)
+    return value;
+  const isPacket = Object.keys(value).every((key) => key === 'pattern' || key === 'data' || key === 'id');
+  return isPacket ? (value as { data?: unknown }).data : value;
+}

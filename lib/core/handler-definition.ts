@@ -1,0 +1,124 @@
+import { flag, integer, milliseconds, object, oneOf, text } from './checks';
+import { EventsError } from './errors';
+import { assertPattern, isWildcard, overlap } from './event-name';
+import type { EventHandler } from './event-map';
+import { durableName, sanitize } from './names';
+import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
+import { readSettings, valuesOf, type Check } from './settings';
+import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
+
+/** How one handler is subscribed. What is left out comes from the module's options. */
+export interface SubscribeOptions {
+  /** Identity of the handler, part of the durable's name. Default: `Class.method`, or the pattern of a `subscribe`. */
+  name?: string;
+  /** Default: the module's `delivery`. */
+  delivery?: DeliveryMode;
+  /** Every instance of the service gets each event, not one of them. Default: `false`. */
+  broadcast?: boolean;
+  /** Where a durable starts, at its creation only. Default: `'new'`, from when this service connected. */
+  startFrom?: StartFrom;
+  /** Merged over the module's `retry`. */
+  retry?: Partial<RetryPolicy>;
+  /** Events handled at once by this subscription in this process. Default: the module's `concurrency`, 100. */
+  concurrency?: number;
+  /** Milliseconds a handler may take. Default: the module's `handlerTimeout`, 30000. */
+  timeout?: number;
+}
+
+/** A handler, before it is bound. `@OnEvent` and `EventService.subscribe` both end here. */
+export interface HandlerDefinition {
+  /** Identity, e.g. `Notifications.welcome`. */
+  readonly name: string;
+  readonly patterns: readonly string[];
+  readonly handler: EventHandler;
+  readonly options: SubscribeOptions;
+}
+
+export interface SubscriptionDefaults {
+  readonly app: string;
+  readonly delivery: DeliveryMode;
+  readonly retry: RetryPolicy;
+  readonly concurrency: number;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+const START: Check<StartFrom> = {
+  allowed: "'new', 'first' or a valid Date",
+  accepts: (value): value is StartFrom =>
+    value === 'new' || value === 'first' || (value instanceof Date && !Number.isNaN(value.getTime())),
+};
+
+const OPTIONS = {
+  name: text,
+  delivery: oneOf('durable', 'ephemeral'),
+  broadcast: flag,
+  startFrom: START,
+  retry: object,
+  concurrency: integer(1, 10_000),
+  timeout: milliseconds(),
+} satisfies Record<keyof SubscribeOptions, Check<unknown>>;
+
+/**
+ * The options of a handler with what the module says where they are silent.
+ * @throws EventsConfigurationError naming the handler and the option
+ */
+export function resolveSubscribeOptions(
+  { name, options }: HandlerDefinition,
+  defaults: SubscriptionDefaults,
+): Required<Omit<SubscribeOptions, 'retry'>> & { retry: RetryPolicy } {
+  const settings = valuesOf(readSettings(name, options, {}, OPTIONS));
+  const retry = valuesOf(readSettings(`${name}.retry`, options.retry, {}, RETRY_CHECKS));
+  return {
+    broadcast: false,
+    startFrom: 'new',
+    delivery: defaults.delivery,
+    concurrency: defaults.concurrency,
+    timeout: defaults.timeout,
+    ...settings,
+    name,
+    retry: mergeRetry(defaults.retry, retry),
+  };
+}
+
+/**
+ * The broker subscriptions of one handler: its exact names share one, each wildcard has its own, since a server filters
+ * a mixture of both slowly.
+ * @throws EventsError `invalid_pattern` naming the handler
+ */
+export function specsOf(
+  definition: HandlerDefinition,
+  app: string,
+  options: Pick<SubscriptionSpec, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency'>,
+): SubscriptionSpec[] {
+  const { name, patterns } = definition;
+  if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
+  patterns.forEach((pattern, i) => {
+    try {
+      assertPattern(pattern);
+    } catch (error) {
+      throw new EventsError('invalid_pattern', `handler '${name}': ${(error as Error).message}`);
+    }
+    const twice = patterns.slice(0, i).find((earlier) => overlap(earlier, pattern));
+    if (twice === undefined) return;
+    throw new EventsError(
+      'invalid_pattern',
+      `handler '${name}' would receive some events twice: '${twice}' and '${pattern}' overlap; remove one of them`,
+    );
+  });
+
+  const { delivery, broadcast, startFrom, concurrency } = options;
+  const common = { app, handler: name, delivery, broadcast, startFrom, concurrency };
+  const exact = patterns.filter((pattern) => !isWildcard(pattern));
+  return [
+    ...(exact.length === 0 ? [] : [{ ...common, patterns: exact, durable: durableName(app, name) }]),
+    ...patterns.filter(isWildcard).map((pattern) => ({
+      ...common,
+      patterns: [pattern],
+      durable: durableName(app, name, pattern),
+    })),
+  ];
+}
+
+/** The token by which two handlers of one service collide. */
+export const identityOf = (name: string): string => sanitize(name);

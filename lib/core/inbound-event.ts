@@ -1,0 +1,77 @@
+import { CE, decodeAttribute } from './cloudevents';
+import type { ConsumeContext } from './event-context';
+import { emptyHeaders, isReserved, type EventHeaders } from './headers';
+import type { Delivery } from './transport';
+
+const MAX_ID_LENGTH = 256;
+
+const CONTROL = /[\x00-\x1f\x7f]/g;
+
+// Ids come from the wire and end up in logs: bounded, without control characters.
+const clean = (value: string): string => decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH);
+
+/** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
+export class InboundEvent implements ConsumeContext {
+  data: unknown = undefined;
+  #headers: EventHeaders | undefined;
+  #abort: AbortController | undefined;
+
+  constructor(
+    readonly delivery: Delivery,
+    readonly subscription: string,
+    /** Milliseconds this attempt may take. */
+    readonly timeout: number,
+  ) {}
+
+  get id(): string {
+    const id = this.delivery.headers[CE.id];
+    return id === undefined || id === '' ? this.delivery.fallbackId : clean(id);
+  }
+
+  get name(): string {
+    return this.delivery.name;
+  }
+
+  get source(): string {
+    return clean(this.delivery.headers[CE.source] ?? 'unknown');
+  }
+
+  get time(): Date {
+    const time = new Date(decodeAttribute(this.delivery.headers[CE.time] ?? ''));
+    return Number.isNaN(time.getTime()) ? new Date(this.delivery.storedAt) : time;
+  }
+
+  get correlationId(): string {
+    const { headers } = this.delivery;
+    const id = clean(headers[CE.correlationId] ?? headers['x-correlation-id'] ?? '');
+    return id === '' ? this.id : id;
+  }
+
+  get causationId(): string | undefined {
+    const id = this.delivery.headers[CE.causationId];
+    return id === undefined ? undefined : clean(id);
+  }
+
+  get attempt(): number {
+    return this.delivery.attempt;
+  }
+
+  get headers(): EventHeaders {
+    if (this.#headers === undefined) {
+      const own = emptyHeaders();
+      for (const [key, value] of Object.entries(this.delivery.headers))
+        if (!isReserved(key)) own[key] = value;
+      this.#headers = Object.freeze(own);
+    }
+    return this.#headers;
+  }
+
+  get signal(): AbortSignal {
+    return (this.#abort ??= new AbortController()).signal;
+  }
+
+  /** Tells the handler, if it looks at `signal`, that nobody waits for it any more. */
+  abort(reason: unknown): void {
+    (this.#abort ??= new AbortController()).abort(reason);
+  }
+}

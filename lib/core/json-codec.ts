@@ -1,0 +1,135 @@
+import {
+  compileDatePaths,
+  type DatePathTree,
+  findDatePaths,
+  formatDatePaths,
+  MAX_DATE_PATHS_BYTES,
+  MAX_DEPTH,
+  reviveDates,
+} from './date-paths';
+import { EventsError, EventSerializationError } from './errors';
+import { PlainCopy, shortened } from './plain-copy';
+
+export { MAX_DEPTH };
+
+const MAX_CACHED_HEADERS = 500;
+
+export interface EncodedData {
+  /** UTF-8 JSON. */
+  readonly body: Uint8Array;
+  /** Value of the header `ce-datepaths`, see date-paths.ts; `undefined` when the data holds no Date. */
+  readonly datePaths: string | undefined;
+}
+
+/**
+ * Event data as plain JSON, with the places of its Dates beside it.
+ *
+ * As in `JSON.stringify`: `toJSON` is honoured, undefined properties, symbol keys and extra properties of arrays are
+ * left out, -0 becomes 0, boxed primitives become primitives, a class instance arrives as a plain object. Everything
+ * else JSON would change is refused.
+ */
+export class JsonCodec {
+  private readonly decoder = new TextDecoder('utf-8', { fatal: true });
+  private readonly trees = new Map<string, DatePathTree | undefined>();
+
+  /**
+   * Leaves the data as it is. Getters may be read twice.
+   * @throws EventSerializationError naming the first value JSON cannot carry
+   */
+  encode(data: unknown): EncodedData {
+    try {
+      return encodePlain(data);
+    } catch (error) {
+      if (error instanceof EventSerializationError) throw error;
+    }
+    const copy = PlainCopy.of(data);
+    try {
+      return encodePlain(copy);
+    } catch (cause) {
+      if (cause instanceof EventSerializationError) throw cause;
+      const remedy = 'send less of it, with whole characters in its keys';
+      throw new EventSerializationError('', `the data could not be written, see the cause: ${remedy}`, {
+        cause,
+      });
+    }
+  }
+
+  /** @throws EventsError `undecodable`; date paths that do not fit the body are ignored */
+  decode(body: Uint8Array, datePaths: string | undefined): unknown {
+    const value = this.parse(body);
+    return datePaths === undefined ? value : this.reviveDates(value, datePaths);
+  }
+
+  /** @throws EventsError `undecodable`, without a word of the body, which may be confidential */
+  parse(body: Uint8Array): unknown {
+    if (body.byteLength === 0) throw new EventsError('undecodable', 'the body is empty');
+    if (body.byteLength > 2 * MAX_DEPTH && isTooDeep(body)) {
+      throw new EventsError('undecodable', `the body is nested deeper than ${MAX_DEPTH} levels`);
+    }
+    let text: string;
+    try {
+      text = this.decoder.decode(body);
+    } catch {
+      throw new EventsError('undecodable', 'the body is not UTF-8');
+    }
+    try {
+      return JSON.parse(text);
+    } catch {
+      throw new EventsError('undecodable', 'the body is not JSON');
+    }
+  }
+
+  /** Changes the value in place and returns it (a Date for the root path). Never throws. */
+  reviveDates(value: unknown, datePaths: string): unknown {
+    const tree = this.treeOf(datePaths);
+    return tree === undefined ? value : reviveDates(value, tree);
+  }
+
+  private treeOf(header: string): DatePathTree | undefined {
+    if (header.length > MAX_DATE_PATHS_BYTES) return undefined;
+    const cached = this.trees.get(header);
+    if (cached !== undefined || this.trees.has(header)) return cached;
+    if (this.trees.size === MAX_CACHED_HEADERS) {
+      for (const oldest of this.trees.keys()) {
+        this.trees.delete(oldest);
+        break;
+      }
+    }
+    const tree = compileDatePaths(header);
+    this.trees.set(header, tree);
+    return tree;
+  }
+}
+
+function isTooDeep(body: Uint8Array): boolean {
+  let depth = 0;
+  let inString = false;
+  for (let at = 0; at < body.length; at++) {
+    const byte = body[at];
+    if (inString) {
+      if (byte === 0x5c) at++;
+      else if (byte === 0x22) inString = false;
+    } else if (byte === 0x22) inString = true;
+    else if (byte === 0x5b || byte === 0x7b) {
+      if (++depth > MAX_DEPTH) return true;
+    } else if (byte === 0x5d || byte === 0x7d) depth--;
+  }
+  return false;
+}
+
+function encodePlain(data: unknown): EncodedData {
+  const paths = findDatePaths(data, 1);
+  const body = Buffer.from(JSON.stringify(data), 'utf8');
+  if (paths === undefined) return { body, datePaths: undefined };
+  const datePaths = formatDatePaths(paths);
+  if (datePaths.length > MAX_DATE_PATHS_BYTES) {
+    const first = paths[0] ?? '';
+    throw new EventSerializationError(
+      first,
+      `the paths of the Dates, from ${shortened(first)} on, take ${datePaths.length} bytes and ` +
+        `${MAX_DATE_PATHS_BYTES} are allowed: send these dates as ISO strings, or see to it that no slot of an array ` +
+        `holds a string where another holds a Date`,
+    );
+  }
+  return { body, datePaths };
+}

@@ -1,0 +1,50 @@
+import { createHash } from 'node:crypto';
+
+/** Names of streams, subjects and durables: one place, used by every transport. */
+
+const MAX_SANITIZED_LENGTH = 100;
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
+
+/**
+ * A service, handler or pattern as one token of a NATS name: `[A-Za-z0-9_-]`, without `__`, at most 100 characters.
+ * `*` becomes `any`, `>` becomes `all`. Different texts can meet in one token; whoever stores by it keeps the raw text
+ * beside it and compares.
+ */
+export function sanitize(text: string): string {
+  const token = text
+    .trim()
+    .replace(/\*/g, 'any')
+    .replace(/>/g, 'all')
+    .replace(/[^A-Za-z0-9_-]+/g, '-')
+    .replace(/_{2,}/g, '_');
+  // Text without one Latin letter or digit would all become "-"; text that is too long would be cut alike.
+  if (!/[A-Za-z0-9]/.test(token)) return `x-${digest(text)}`;
+  return token.length <= MAX_SANITIZED_LENGTH
+    ? token
+    : `${token.slice(0, MAX_SANITIZED_LENGTH - 9)}-${digest(text)}`;
+}
+
+/** `<app>__<handler>`: the durable of a handler; a wildcard pattern's own durable adds `__<pattern>`. */
+export const durableName = (app: string, handler: string, wildcard?: string): string =>
+  [app, handler, ...(wildcard === undefined ? [] : [wildcard])].map(sanitize).join('__');
+
+export const deadLetterStream = (clusterId: string): string => `${clusterId}-dlq`;
+
+export const eventSubject = (clusterId: string, name: string): string => `${clusterId}.${name}`;
+
+/** The event name in a subject of this cluster, or the whole subject if it is foreign. */
+export const eventNameOf = (clusterId: string, subject: string): string =>
+  subject.startsWith(`${clusterId}.`) ? subject.slice(clusterId.length + 1) : subject;
+
+/**
+ * One subject per event and handler, so that the stream itself can refuse a second copy. The timestamp belongs to the
+ * identity because sequence numbers are used again after a stream lost its tail.
+ * @param timestamp when the stream stored the event, in the broker's own units
+ */
+export const deadLetterSubject = (
+  clusterId: string,
+  durable: string,
+  sequence: number,
+  timestamp: string | number,
+  name: string,
+): string => `${deadLetterStream(clusterId)}.${durable}.${sequence}-${timestamp}.${name}`;
