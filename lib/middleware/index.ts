@@ -1,0 +1,3 @@
+export { correlation } from './correlation';
+export { timeout } from './timeout';
+export { validation } from './validation';
