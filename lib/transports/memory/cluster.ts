@@ -1,0 +1,159 @@
+import { EventsError } from '../../core/errors';
+import type { Consumer, OutboundMessage, SubscriptionSpec } from '../../core/transport';
+import { DeadLetterStream, type StoredDeadLetter } from './dead-letter-stream';
+import { MemoryDurable } from './durable';
+import { EphemeralGroup } from './ephemeral-group';
+import { EventStream, type StoredEvent } from './event-stream';
+import { toBrokerMessage, type BrokerMessage } from './message';
+import { MemorySubscription } from './subscription';
+import type { StreamLimits } from './stream-options';
+import type { Host } from './work';
+
+interface Streams {
+  readonly events: EventStream;
+  readonly deadLetters: DeadLetterStream;
+}
+
+/** Where a message went. `undefined`: there is no stream. */
+export type Stored = { readonly sequence: number; readonly duplicate: boolean } | undefined;
+
+/** Unsettled events that the limits drop are told of at the first and then at every so many. */
+const WARN_EVERY = 10_000;
+
+/** What services with one cluster id share: the streams, the durables, and who listens. */
+export class MemoryCluster {
+  // By name; what belongs to one subscription only, a broadcast's, by a symbol of its own.
+  readonly #durables = new Map<string | symbol, MemoryDurable>();
+  readonly #groups = new Map<string | symbol, EphemeralGroup>();
+  #streams: Streams | undefined;
+  #published = 0;
+  #droppedUnsettled = 0;
+
+  constructor(readonly id: string) {}
+
+  /** Makes the streams, unless they exist. Until then, what is published reaches only those who listen. */
+  ensureStreams(limits: StreamLimits): Streams {
+    return (this.#streams ??= {
+      events: new EventStream(this.id, limits),
+      deadLetters: new DeadLetterStream(this.id, limits),
+    });
+  }
+
+  /** Sequence of the newest event in the stream. */
+  get last(): number {
+    return this.#streams?.events.last ?? 0;
+  }
+
+  events(): readonly StoredEvent[] {
+    return this.#streams?.events.toArray() ?? [];
+  }
+
+  deadLetters(): readonly StoredDeadLetter[] {
+    return this.#streams?.deadLetters.toArray() ?? [];
+  }
+
+  /** Whoever listens gets the message, even one that the stream knows already. */
+  publish(message: BrokerMessage, messageId: string, host: Host): Stored {
+    const number = ++this.#published;
+    for (const group of this.#groups.values()) group.offer(message, number);
+    if (this.#streams === undefined) return undefined;
+    const { dropped, ...stored } = this.#streams.events.append(message, messageId);
+    for (const event of dropped) this.#reportDrop(event, host);
+    if (!stored.duplicate) for (const durable of this.#durables.values()) durable.notify(message.name);
+    return stored;
+  }
+
+  /** The outbound message as this cluster holds it. */
+  accept(message: OutboundMessage, { clock }: Host): BrokerMessage {
+    return toBrokerMessage(this.id, message, clock.now());
+  }
+
+  /**
+   * @param last sequence after which a durable starts that is made now and starts from `'new'`
+   * @throws EventsError `duplicate_handler` when the durable belongs to another handler
+   */
+  subscribe(
+    spec: SubscriptionSpec,
+    consumer: Consumer,
+    host: Host,
+    { limits, last }: { limits: StreamLimits; last: number },
+  ): MemorySubscription {
+    const key = spec.broadcast ? Symbol(spec.durable) : spec.durable;
+    if (spec.delivery === 'durable') {
+      const durable = this.#durable(key, spec, limits, last);
+      return this.#join(durable, spec, consumer, host, () => {
+        if (!spec.broadcast) return;
+        this.#durables.delete(key);
+        durable.discard();
+      });
+    }
+    const group = this.#group(key, spec, host);
+    return this.#join(group, spec, consumer, host, () => {
+      if (group.dispatcher.members.length > 0) return;
+      this.#groups.delete(key);
+      group.discard();
+    });
+  }
+
+  /** Cancels the retries that wait. */
+  discard(): void {
+    for (const durable of this.#durables.values()) durable.discard();
+  }
+
+  #join(
+    source: MemoryDurable | EphemeralGroup,
+    spec: SubscriptionSpec,
+    consumer: Consumer,
+    host: Host,
+    onLeft: () => void,
+  ): MemorySubscription {
+    const { dispatcher } = source;
+    const subscription = new MemorySubscription(spec, source, consumer, host, (stopped) => {
+      dispatcher.leave(stopped);
+      onLeft();
+    });
+    dispatcher.join(subscription);
+    return subscription;
+  }
+
+  #durable(key: string | symbol, spec: SubscriptionSpec, limits: StreamLimits, last: number): MemoryDurable {
+    const existing = this.#durables.get(key);
+    if (existing !== undefined) {
+      const { app, handler, durable } = existing.spec;
+      if (app !== spec.app || handler !== spec.handler) {
+        throw new EventsError(
+          'duplicate_handler',
+          `the durable '${durable}' belongs to handler '${handler}' of '${app}', and handler '${spec.handler}' of ` +
+            `'${spec.app}' would share it: their names differ only in characters a durable cannot have; rename one`,
+        );
+      }
+      existing.update(spec);
+      return existing;
+    }
+    const { events, deadLetters } = this.ensureStreams(limits);
+    const created = new MemoryDurable(spec, events, deadLetters, events.startOf(spec.startFrom, last));
+    this.#durables.set(key, created);
+    return created;
+  }
+
+  #group(key: string | symbol, spec: SubscriptionSpec, host: Host): EphemeralGroup {
+    const existing = this.#groups.get(key);
+    existing?.update(spec);
+    if (existing !== undefined) return existing;
+    const created = new EphemeralGroup(spec, this.id, () => this.#streams?.deadLetters, host);
+    this.#groups.set(key, created);
+    return created;
+  }
+
+  #reportDrop(event: StoredEvent, { logger }: Host): void {
+    for (const durable of this.#durables.values()) {
+      if (!durable.needs(event)) continue;
+      if (this.#droppedUnsettled++ % WARN_EVERY !== 0) return;
+      logger.warn(
+        `the memory stream '${this.id}' is full: '${event.name}' (sequence ${event.sequence}) was dropped before ` +
+          `'${durable.spec.durable}' had settled it; ${this.#droppedUnsettled} such events so far`,
+      );
+      return;
+    }
+  }
+}

@@ -1,0 +1,154 @@
+import { setImmediate } from 'node:timers';
+import type { Failure } from '../../core/settlement';
+import type { SubscriptionSpec } from '../../core/transport';
+import type { DeadLetterStream } from './dead-letter-stream';
+import { Dispatcher } from './dispatcher';
+import { Fifo } from './fifo';
+import type { BrokerMessage } from './message';
+import { subjectFilter, type SubjectFilter } from './subject-filter';
+import type { MemorySubscription, WorkSource } from './subscription';
+import { afterDelay, type Host, type Outcome, type Work } from './work';
+
+/**
+ * Messages that reach the buffer in one turn of the event loop, as from a socket: a burst that is published at once
+ * drops nothing where handlers keep up.
+ */
+const ARRIVALS = 128;
+
+interface Entry {
+  readonly message: BrokerMessage;
+  /** Unique in the cluster. */
+  readonly number: number;
+  attempts: number;
+  firstFailedAt: number | undefined;
+}
+
+/** A queue group of core NATS: what is published while it has members, kept in a bounded buffer. */
+export class EphemeralGroup implements WorkSource {
+  readonly dispatcher = new Dispatcher<MemorySubscription>(() => this.#next());
+  readonly #arriving = new Fifo<Entry>();
+  readonly #buffer = new Fifo<Entry>();
+  readonly #retries = new Set<() => void>();
+  #filter: SubjectFilter;
+  /** Dropped since the buffer was last empty. */
+  #dropped = 0;
+  #receiving = false;
+
+  /** @param host of the first member, which speaks for the group */
+  constructor(
+    readonly spec: SubscriptionSpec,
+    private readonly clusterId: string,
+    private readonly deadLetters: () => DeadLetterStream | undefined,
+    private readonly host: Host,
+  ) {
+    this.#filter = subjectFilter(spec.patterns);
+  }
+
+  update({ patterns }: SubscriptionSpec): void {
+    this.#filter = subjectFilter(patterns);
+  }
+
+  /** Takes a message that was just published. What does not fit into the buffer when it arrives is dropped. */
+  offer(message: BrokerMessage, number: number): void {
+    if (!this.#filter(message.name)) return;
+    this.#arriving.push({ message, number, attempts: 0, firstFailedAt: undefined });
+    this.#receive();
+  }
+
+  problems(): readonly string[] {
+    return this.#dropped === 0 ? [] : [this.#describeDrops()];
+  }
+
+  /** The last member has left: nobody else can take what is here. */
+  discard(): void {
+    const lost = this.#arriving.length + this.#buffer.length + this.#retries.size;
+    for (const cancel of this.#retries) cancel();
+    this.#retries.clear();
+    this.#arriving.clear();
+    this.#buffer.clear();
+    if (lost > 0) this.host.logger.warn(`${lost} events of ${this.#who} were lost when it stopped`);
+  }
+
+  get #limit(): number {
+    return this.dispatcher.members.reduce((sum, { spec }) => sum + Math.max(1000, 10 * spec.concurrency), 0);
+  }
+
+  get #who(): string {
+    return `the ephemeral subscription '${this.spec.handler}' of '${this.spec.app}'`;
+  }
+
+  #describeDrops(): string {
+    return `${this.#who} is too slow: its buffer of ${this.#limit} events is full, ${this.#dropped} dropped so far`;
+  }
+
+  #receive(): void {
+    if (this.#receiving) return;
+    this.#receiving = true;
+    setImmediate(() => {
+      this.#receiving = false;
+      for (let i = 0; i < ARRIVALS; i++) {
+        const entry = this.#arriving.shift();
+        if (entry === undefined) break;
+        if (this.#buffer.length + this.#retries.size < this.#limit) this.#buffer.push(entry);
+        else if (++this.#dropped === 1) this.host.logger.warn(this.#describeDrops());
+      }
+      this.dispatcher.wake();
+      if (this.#arriving.length > 0) this.#receive();
+    });
+  }
+
+  #next(): Work | undefined {
+    const entry = this.#buffer.shift();
+    if (this.#buffer.length + this.#arriving.length === 0) this.#dropped = 0;
+    if (entry === undefined) return undefined;
+    const { subject, name, headers, body, storedAt } = entry.message;
+    const attempt = ++entry.attempts;
+    const fallbackId = `${this.clusterId}-ephemeral-${entry.number}`;
+    return {
+      delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
+      settle: (outcome, host) => this.#settle(entry, outcome, host),
+    };
+  }
+
+  #settle(entry: Entry, outcome: Outcome, host: Host): void {
+    if (outcome.kind === 'dead-letter') this.#deadLetter(entry, outcome.failure, host);
+    if (outcome.kind === 'hand-back') this.#redeliver(entry);
+    if (outcome.kind === 'retry') {
+      entry.firstFailedAt ??= host.clock.now();
+      const cancel = afterDelay(host, outcome.delay, () => {
+        this.#retries.delete(cancel);
+        this.#redeliver(entry);
+      });
+      this.#retries.add(cancel);
+    }
+  }
+
+  #redeliver(entry: Entry): void {
+    this.#buffer.push(entry);
+    this.dispatcher.wake();
+  }
+
+  #deadLetter({ message, number, attempts, firstFailedAt }: Entry, failure: Failure, host: Host): void {
+    const { durable, app, handler } = this.spec;
+    const deadLetters = this.deadLetters();
+    if (deadLetters === undefined) {
+      const why = `${failure.reason}, ${failure.type}: ${failure.message}`;
+      host.logger.error(`'${message.name}' is lost, ${this.#who} failed ${attempts} times (${why})`);
+      return;
+    }
+    const { subject, storedAt } = message;
+    const lastFailedAt = host.clock.now();
+    deadLetters.store(message, number, failure, {
+      stream: this.clusterId,
+      sequence: 0,
+      subject,
+      storedAt,
+      durable,
+      app,
+      handler,
+      attempts,
+      firstFailedAt: firstFailedAt ?? lastFailedAt,
+      lastFailedAt,
+    });
+  }
+}

@@ -1,0 +1,75 @@
+import type { StartFrom } from '../../core/transport';
+import type { BrokerMessage } from './message';
+import { MessageLog } from './message-log';
+import type { StreamLimits } from './stream-options';
+
+/** An event in the stream of a cluster. */
+export interface StoredEvent extends BrokerMessage {
+  readonly sequence: number;
+  readonly messageId: string;
+}
+
+export interface Appended {
+  readonly sequence: number;
+  /** The id was known: nothing was stored, `sequence` is the original's. */
+  readonly duplicate: boolean;
+  /** What had to go for it. */
+  readonly dropped: readonly StoredEvent[];
+}
+
+/** The stream of one cluster: limits retention, oldest dropped first, duplicates recognised by message id. */
+export class EventStream {
+  readonly #log: MessageLog<StoredEvent>;
+  readonly #ids = new Map<string, { readonly sequence: number; readonly storedAt: number }>();
+  readonly #limits: StreamLimits;
+
+  constructor(
+    readonly name: string,
+    limits: StreamLimits,
+  ) {
+    this.#limits = limits;
+    this.#log = new MessageLog(limits);
+  }
+
+  get first(): number {
+    return this.#log.first;
+  }
+
+  get last(): number {
+    return this.#log.last;
+  }
+
+  get(sequence: number): StoredEvent | undefined {
+    return this.#log.get(sequence);
+  }
+
+  append(message: BrokerMessage, messageId: string): Appended {
+    this.#forgetIds(message.storedAt);
+    const original = this.#ids.get(messageId);
+    if (original !== undefined) return { sequence: original.sequence, duplicate: true, dropped: [] };
+    const sequence = this.last + 1;
+    const dropped = this.#log.append({ ...message, sequence, messageId });
+    if (messageId !== '') this.#ids.set(messageId, { sequence, storedAt: message.storedAt });
+    return { sequence, duplicate: false, dropped };
+  }
+
+  /** The first sequence for a durable made now; `last` is that of the moment which counts as now. */
+  startOf(startFrom: StartFrom, last: number): number {
+    if (startFrom === 'first') return this.first;
+    if (startFrom === 'new') return last + 1;
+    const moment = startFrom.getTime();
+    const event = this.#log.toArray().find(({ storedAt }) => storedAt >= moment);
+    return event?.sequence ?? this.last + 1;
+  }
+
+  toArray(): StoredEvent[] {
+    return this.#log.toArray();
+  }
+
+  #forgetIds(now: number): void {
+    for (const [id, { storedAt }] of this.#ids) {
+      if (storedAt + this.#limits.duplicateWindow > now && this.#ids.size <= this.#limits.maxMessages) break;
+      this.#ids.delete(id);
+    }
+  }
+}

@@ -1,0 +1,10 @@
+import { isWildcard, matches } from '../../core/event-name';
+
+/** Whether an event of this name is one of those that the patterns mean. */
+export type SubjectFilter = (name: string) => boolean;
+
+export function subjectFilter(patterns: readonly string[]): SubjectFilter {
+  const exact = new Set(patterns.filter((pattern) => !isWildcard(pattern)));
+  const wildcards = patterns.filter(isWildcard);
+  return (name) => exact.has(name) || wildcards.some((pattern) => matches(pattern, name));
+}

@@ -1,0 +1,102 @@
+import { AsyncResource } from 'node:async_hooks';
+import type { Settlement } from '../../core/settlement';
+import type { Consumer, Delivery, SubscriptionSpec, TransportSubscription } from '../../core/transport';
+import type { Member } from './dispatcher';
+import type { Host, Outcome, Work } from './work';
+
+/** Where a subscription gets its work from. */
+export interface WorkSource {
+  readonly dispatcher: { wake(): void; resume(): void };
+  /** What is wrong with it at this moment, one sentence each. */
+  problems(): readonly string[];
+}
+
+/** Milliseconds before the next delivery when a consumer broke its contract and threw. */
+const BROKEN_CONSUMER_DELAY = 1000;
+
+const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
+
+/** One member of a durable or of an ephemeral group: runs the consumer, at most `concurrency` at once. */
+export class MemorySubscription implements TransportSubscription, Member {
+  readonly #running = new Set<Work>();
+  // Consumers run where they subscribed, not in the async context of whoever happened to publish.
+  readonly #scope = new AsyncResource('VentaEventsSubscription');
+  readonly #stopped: Promise<void>;
+  #resolveStopped: () => void = () => undefined;
+  #state: 'bound' | 'started' | 'stopping' | 'stopped' = 'bound';
+  #deadline = Infinity;
+  #cancelDeadline: () => void = () => undefined;
+
+  /** @param onStopped called once, when nothing runs any more that counts */
+  constructor(
+    readonly spec: SubscriptionSpec,
+    readonly source: WorkSource,
+    private readonly consumer: Consumer,
+    private readonly host: Host,
+    private readonly onStopped: (subscription: MemorySubscription) => void,
+  ) {
+    this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve));
+  }
+
+  get free(): boolean {
+    return this.#state === 'started' && this.#running.size < this.spec.concurrency;
+  }
+
+  start(): void {
+    if (this.#state !== 'bound') return;
+    this.#state = 'started';
+    this.source.dispatcher.wake();
+  }
+
+  run(work: Work): void {
+    this.#running.add(work);
+    void this.#consume(work.delivery).then((settlement) => {
+      if (!this.#running.delete(work)) return; // handed back meanwhile
+      const dying = this.#state === 'stopping' && settlement.kind === 'dead-letter';
+      work.settle(dying ? HAND_BACK : settlement, this.host);
+      if (this.#state === 'stopping' && this.#running.size === 0) this.#finish();
+      else this.source.dispatcher.resume();
+    });
+  }
+
+  stop(timeout: number): Promise<void> {
+    if (this.#state === 'stopped') return this.#stopped;
+    this.#state = 'stopping';
+    if (this.#running.size === 0 || timeout <= 0) this.#finish();
+    else this.#finishWithin(timeout);
+    return this.#stopped;
+  }
+
+  // Called again with less time, the earlier deadline holds.
+  #finishWithin(timeout: number): void {
+    const { clock } = this.host;
+    const deadline = clock.now() + timeout;
+    if (deadline >= this.#deadline) return;
+    this.#deadline = deadline;
+    this.#cancelDeadline();
+    this.#cancelDeadline = clock.after(timeout, () => this.#finish());
+  }
+
+  #finish(): void {
+    this.#state = 'stopped';
+    this.#cancelDeadline();
+    const handedBack = [...this.#running];
+    this.#running.clear();
+    for (const work of handedBack) work.settle(HAND_BACK, this.host);
+    this.onStopped(this);
+    this.#resolveStopped();
+  }
+
+  async #consume(delivery: Delivery): Promise<Settlement> {
+    try {
+      return await this.#scope.runInAsyncScope(this.consumer, undefined, delivery);
+    } catch (error) {
+      const { app, handler } = this.spec;
+      this.host.logger.error(
+        `the consumer of handler '${handler}' of '${app}' threw where it must settle; ` +
+          `'${delivery.name}' is delivered again in ${BROKEN_CONSUMER_DELAY} ms: ${String(error)}`,
+      );
+      return { kind: 'retry', delay: BROKEN_CONSUMER_DELAY };
+    }
+  }
+}

@@ -1,0 +1,140 @@
+import { systemClock, type Clock } from '../../core/clock';
+import { EventsError } from '../../core/errors';
+import type { EventsLogger } from '../../core/logger';
+import type {
+  Consumer,
+  DeliveryMode,
+  EventTransport,
+  OutboundMessage,
+  PublishReceipt,
+  SubscriptionSpec,
+  TransportStatus,
+  TransportSubscription,
+} from '../../core/transport';
+import type { MemoryBroker } from './broker';
+import type { MemoryCluster } from './cluster';
+import { acquireBroker, type Lease } from './registry';
+import { resolveStreamOptions, type MemoryStreamOptions, type StreamLimits } from './stream-options';
+import type { MemorySubscription } from './subscription';
+import type { Host } from './work';
+
+export interface MemoryTransportOptions {
+  /** Services with one cluster id, at one broker, share events. */
+  readonly clusterId: string;
+  /** The broker of `memory://<name>`, shared by the applications of this process. Default: a private one. */
+  readonly name?: string;
+  /** How `publish` behaves: `durable` stores, `ephemeral` reaches whoever listens (and a stream, where there is one). */
+  readonly delivery: DeliveryMode;
+  readonly stream?: MemoryStreamOptions;
+  readonly logger: EventsLogger;
+  /** Default: the system's. */
+  readonly clock?: Clock;
+}
+
+/** Bytes of the largest payload kept free, so that whatever was accepted can also be dead-lettered. */
+const DEAD_LETTER_RESERVE = 4096;
+
+interface Connection {
+  readonly lease: Lease;
+  readonly cluster: MemoryCluster;
+  /** The stream's last sequence when this application connected: where `'new'` begins. */
+  readonly last: number;
+}
+
+/** Events inside one process, with the semantics of JetStream. */
+export class MemoryTransport implements EventTransport {
+  readonly #options: MemoryTransportOptions;
+  readonly #limits: StreamLimits;
+  readonly #host: Host;
+  readonly #subscriptions = new Set<MemorySubscription>();
+  #connection: Connection | undefined;
+  #closed: Promise<void> | undefined;
+
+  constructor(options: MemoryTransportOptions) {
+    this.#options = { ...options };
+    this.#limits = resolveStreamOptions(options.stream);
+    this.#host = { clock: options.clock ?? systemClock, logger: options.logger };
+  }
+
+  /** For tests and inspection; readable from `connect()` on, after `close()` too. */
+  get broker(): MemoryBroker {
+    if (this.#connection === undefined) throw notConnected('look at its broker');
+    return this.#connection.lease.broker;
+  }
+
+  async connect(): Promise<void> {
+    this.#assertOpen('connect');
+    if (this.#connection !== undefined) return;
+    const lease = acquireBroker(this.#options.name);
+    const cluster = lease.broker.cluster(this.#options.clusterId);
+    if (this.#options.delivery === 'durable') cluster.ensureStreams(this.#limits);
+    this.#connection = { lease, cluster, last: cluster.last };
+  }
+
+  /**
+   * @throws EventsError `payload_too_large` when headers and body exceed the largest payload less 4096 bytes, `closed`,
+   * `disconnected` before `connect()`
+   */
+  async publish(outbound: OutboundMessage): Promise<PublishReceipt> {
+    const { cluster } = this.#connected(`publish '${outbound.name}'`);
+    const message = cluster.accept(outbound, this.#host);
+    const allowed = this.#limits.maxPayload - DEAD_LETTER_RESERVE;
+    if (message.bytes > allowed) {
+      throw new EventsError(
+        'payload_too_large',
+        `'${outbound.name}' has ${message.bytes} bytes with its headers, ${allowed} are allowed ` +
+          `(${this.#limits.maxPayload} less ${DEAD_LETTER_RESERVE} for the headers of a dead letter)`,
+      );
+    }
+    const stored = cluster.publish(message, outbound.messageId, this.#host);
+    if (stored === undefined || this.#options.delivery === 'ephemeral') return { duplicate: false };
+    return { ...stored, stream: cluster.id };
+  }
+
+  /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
+  async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
+    const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
+    const subscription = cluster.subscribe(spec, consumer, this.#host, { limits: this.#limits, last });
+    this.#subscriptions.add(subscription);
+    return {
+      start: () => subscription.start(),
+      stop: async (timeout) => {
+        await subscription.stop(timeout);
+        this.#subscriptions.delete(subscription);
+      },
+    };
+  }
+
+  status(): TransportStatus {
+    const connected = this.#connection !== undefined && this.#closed === undefined;
+    return { connected, problems: [...this.#subscriptions].flatMap(({ source }) => source.problems()) };
+  }
+
+  close(): Promise<void> {
+    return (this.#closed ??= this.#close());
+  }
+
+  async #close(): Promise<void> {
+    await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop(0)));
+    this.#subscriptions.clear();
+    this.#connection?.lease.release();
+  }
+
+  #connected(intent: string): Connection {
+    this.#assertOpen(intent);
+    if (this.#connection === undefined) throw notConnected(intent);
+    return this.#connection;
+  }
+
+  #assertOpen(intent: string): void {
+    if (this.#closed === undefined) return;
+    throw new EventsError('closed', `cannot ${intent}: the memory transport is closed`);
+  }
+}
+
+const notConnected = (intent: string): EventsError =>
+  new EventsError('disconnected', `cannot ${intent}: connect the memory transport first`);
+
+/** @throws EventsConfigurationError when a number in `stream` is wrong */
+export const createMemoryTransport = (options: MemoryTransportOptions): MemoryTransport =>
+  new MemoryTransport(options);

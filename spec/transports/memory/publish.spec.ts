@@ -1,0 +1,123 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { createMemoryTransport } from '../../../lib/transports/memory';
+import { Handler, Setup } from './fixture';
+
+describe('publishing to a memory broker', () => {
+  let setup: Setup;
+  beforeEach(() => (setup = new Setup()));
+  afterEach(() => setup.end());
+
+  it('stores events in sequence and says where', async () => {
+    const app = await setup.app();
+    expect(await app.publish(setup.message('a'))).toEqual({ duplicate: false, stream: 'shop', sequence: 1 });
+    expect(await app.publish(setup.message('b'))).toEqual({ duplicate: false, stream: 'shop', sequence: 2 });
+    expect(app.broker.events('shop')).toMatchObject([
+      { sequence: 1, subject: 'shop.order.placed', storedAt: setup.clock.now() },
+      { sequence: 2 },
+    ]);
+  });
+
+  it('recognises a message id inside the duplicate window and names the original', async () => {
+    const app = await setup.app();
+    await app.publish(setup.message('a', { messageId: 'one' }));
+    await app.publish(setup.message('b'));
+    setup.clock.advance(119_999);
+    const again = await app.publish(setup.message('a', { messageId: 'one' }));
+    expect(again).toEqual({ duplicate: true, stream: 'shop', sequence: 1 });
+    setup.clock.advance(1);
+    const later = await app.publish(setup.message('a', { messageId: 'one' }));
+    expect(later).toEqual({ duplicate: false, stream: 'shop', sequence: 3 });
+  });
+
+  it('keeps clusters of one broker apart', async () => {
+    const [shop, bank] = [await setup.app(), await setup.app({ clusterId: 'bank' })];
+    const handler = await Handler.on(bank);
+    await shop.publish(setup.message('of the shop', { messageId: 'one' }));
+    await bank.publish(setup.message('of the bank', { messageId: 'one' }));
+    expect(await handler.received(1)).toEqual(['of the bank']);
+    expect(handler.deliveries[0]).toMatchObject({ subject: 'bank.order.placed', fallbackId: 'bank-1' });
+  });
+
+  it('refuses what leaves no room for the headers of a dead letter', async () => {
+    const app = await setup.app({ stream: { maxPayload: 10_000 } });
+    const fits = Buffer.alloc(10_000 - 4096 - 200);
+    await app.publish(setup.message('', { body: fits }));
+    const tooLarge = setup.message('', { body: fits, headers: { 'x-fill': 'é'.repeat(100) } });
+    await expect(app.publish(tooLarge)).rejects.toMatchObject({ code: 'payload_too_large' });
+    expect(app.broker.events('shop')).toHaveLength(1);
+  });
+
+  it('delivers headers as they are read from a wire, and nobody can change them', async () => {
+    const app = await setup.app();
+    const handler = await Handler.on(app);
+    const headers = { 'CE-Id': ' 1 ', 'X-Tenant': 'a' };
+    await app.publish(setup.message('', { headers }));
+    headers['X-Tenant'] = 'b';
+    await handler.received(1);
+    expect({ ...handler.deliveries[0]?.headers }).toEqual({ 'ce-id': '1', 'X-Tenant': 'a' });
+    expect(Object.isFrozen(handler.deliveries[0]?.headers)).toBe(true);
+  });
+
+  it('never runs a consumer inside publish, and runs it in the async context of its subscriber', async () => {
+    const app = await setup.app();
+    const context = new AsyncLocalStorage<string>();
+    const seen: (string | undefined)[] = [];
+    const handler = await context.run('subscriber', () =>
+      Handler.on(app, {}, () => {
+        seen.push(context.getStore());
+        return { kind: 'ack' };
+      }),
+    );
+    await app.publish(setup.message('what start had woken is over with this one'));
+    await handler.received(1);
+    await context.run('publisher', () => app.publish(setup.message('')));
+    expect(handler.deliveries).toHaveLength(1);
+    await handler.received(2);
+    expect(seen).toEqual(['subscriber', 'subscriber']);
+  });
+
+  it('lets timers run while handlers keep one another busy', async () => {
+    const app = await setup.app();
+    let rounds = 0;
+    let stop = false;
+    const done = new Promise<void>((resolve) => {
+      void Handler.on(app, {}, async () => {
+        rounds++;
+        if (stop) resolve();
+        else await app.publish(setup.message(''));
+        return { kind: 'ack' };
+      });
+    });
+    await app.publish(setup.message(''));
+    setTimeout(() => (stop = true), 1);
+    await done;
+    expect(rounds).toBeGreaterThan(0);
+  });
+
+  it('stores what an ephemeral application publishes where a stream exists, without saying so', async () => {
+    const ephemeral = await setup.app({ delivery: 'ephemeral' });
+    expect(await ephemeral.publish(setup.message('before there is a stream'))).toEqual({ duplicate: false });
+    const durable = await setup.app();
+    expect(await ephemeral.publish(setup.message('stored', { messageId: 'one' }))).toEqual({
+      duplicate: false,
+    });
+    expect(await ephemeral.publish(setup.message('again', { messageId: 'one' }))).toEqual({
+      duplicate: false,
+    });
+    expect(durable.broker.events('shop').map(({ body }) => String(body))).toEqual(['stored']);
+  });
+
+  it('refuses before connect and after close', async () => {
+    const app = createMemoryTransport({ clusterId: 'shop', delivery: 'durable', logger: setup.log });
+    expect(app.status()).toEqual({ connected: false, problems: [] });
+    await expect(app.publish(setup.message(''))).rejects.toMatchObject({ code: 'disconnected' });
+    await app.connect();
+    expect(app.status()).toEqual({ connected: true, problems: [] });
+    await app.close();
+    await app.close();
+    expect(app.status()).toEqual({ connected: false, problems: [] });
+    await expect(app.publish(setup.message(''))).rejects.toMatchObject({ code: 'closed' });
+    await expect(Handler.on(app)).rejects.toMatchObject({ code: 'closed' });
+    await expect(app.connect()).rejects.toMatchObject({ code: 'closed' });
+  });
+});
