@@ -1,0 +1,239 @@
+import { readFileSync } from 'node:fs';
+import {
+  connect,
+  credsAuthenticator,
+  Events,
+  nkeyAuthenticator,
+  tokenAuthenticator,
+  usernamePasswordAuthenticator,
+  type ConnectionOptions,
+  type NatsConnection,
+  type Status,
+} from 'nats';
+import { EventsError } from '../../core/errors';
+import { sanitize } from '../../core/names';
+import type { NatsCredentials, NatsTransportOptions } from './options';
+
+const OLDEST_SERVER = [2, 10] as const;
+const PING_INTERVAL = 10_000;
+const FIRST_RETRY = 100;
+const LAST_RETRY = 1000;
+
+/** What a connection tells those who work with it. Called one by one; what a listener throws is logged. */
+export interface ConnectionListener {
+  disconnected?(): void;
+  reconnected?(): void;
+  /** The server refused a publish to, or a subscription of, this subject. */
+  denied?(operation: 'publish' | 'subscription', subject: string): void;
+  closed?(): void;
+}
+
+/** The connection to the servers: waits for the first one, then reconnects for ever. */
+export class NatsLink {
+  readonly #options: NatsTransportOptions;
+  readonly #listeners = new Set<ConnectionListener>();
+  readonly #denied = new Set<string>();
+  #nc: NatsConnection | undefined;
+  #connected = false;
+  #closing = false;
+  #probe: NodeJS.Timeout | undefined;
+
+  constructor(options: NatsTransportOptions) {
+    this.#options = options;
+  }
+
+  /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
+  async connect(): Promise<void> {
+    const { servers, connectTimeout } = this.#options;
+    const deadline = Date.now() + connectTimeout;
+    let pause = FIRST_RETRY;
+    for (;;) {
+      try {
+        this.#nc = await connect(connectionOptions(this.#options, Math.max(1, deadline - Date.now())));
+        break;
+      } catch (cause) {
+        if (Date.now() + pause >= deadline) {
+          throw new EventsError(
+            'connection_failed',
+            `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(cause as Error).message}; ` +
+              `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
+            { cause, retryable: true },
+          );
+        }
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        pause = Math.min(pause * 2, LAST_RETRY);
+      }
+    }
+    this.#connected = true;
+    const version = this.nc.info?.version ?? '0';
+    if (!isSupported(version)) {
+      await this.#nc.close();
+      throw new EventsError(
+        'unsupported_server',
+        `the server is nats-server ${version}; at least ${OLDEST_SERVER.join('.')} is needed`,
+      );
+    }
+    void this.#watch(this.#nc.status());
+    void this.#nc.closed().then((error) => this.#onClosed(error));
+    this.#probe = setInterval(() => void this.#checkAlive(), PING_INTERVAL);
+  }
+
+  get nc(): NatsConnection {
+    if (this.#nc === undefined) throw new EventsError('closed', 'the transport is not connected');
+    return this.#nc;
+  }
+
+  get connected(): boolean {
+    return this.#connected;
+  }
+
+  /** Subjects the server has refused since the last reconnect, as `publish to "…"`. */
+  get denied(): ReadonlySet<string> {
+    return this.#denied;
+  }
+
+  listen(listener: ConnectionListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Resolves when the server has answered everything sent before; late errors of the server included. */
+  async flush(timeout: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    const expired = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`the server did not answer within ${timeout} ms`)), timeout);
+    });
+    try {
+      await Promise.race([this.nc.flush(), expired]);
+      // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    clearInterval(this.#probe);
+    if (this.#nc === undefined) return;
+    if (this.#connected) await this.flush(2000).catch(() => undefined);
+    this.#connected = false;
+    await this.#nc.close();
+  }
+
+  async #watch(statuses: AsyncIterable<Status>): Promise<void> {
+    for await (const status of statuses) {
+      if (status.type === Events.Disconnect) {
+        this.#connected = false;
+        this.#tell((listener) => listener.disconnected?.());
+        if (!this.#closing) this.#options.logger.warn('disconnected from NATS; reconnecting');
+      } else if (status.type === Events.Reconnect) {
+        this.#connected = true;
+        this.#denied.clear();
+        this.#options.logger.log(`reconnected to NATS at ${this.nc.getServer()}`);
+        this.#tell((listener) => listener.reconnected?.());
+      } else if (status.type === Events.Error) {
+        const context = status.permissionContext;
+        if (context === undefined) {
+          this.#options.logger.error(`NATS: ${JSON.stringify(status.data)}`);
+          continue;
+        }
+        const operation = context.operation === 'publish' ? 'publish' : 'subscription';
+        const sentence = operation === 'publish' ? 'publish to' : 'subscribe to';
+        this.#denied.add(`${sentence} "${context.subject}"`);
+        this.#options.logger.error(`the server denies this service to ${sentence} "${context.subject}"`);
+        this.#tell((listener) => listener.denied?.(operation, context.subject));
+      }
+    }
+  }
+
+  #onClosed(error: void | Error): void {
+    this.#connected = false;
+    clearInterval(this.#probe);
+    if (!this.#closing) {
+      const why = error instanceof Error ? `: ${error.message}` : '';
+      this.#options.logger.error(`the connection to NATS is closed for good${why}; restart this process`);
+    }
+    this.#tell((listener) => listener.closed?.());
+  }
+
+  // The client's own pings find a dead server, but not a reader that died with the socket still open.
+  async #checkAlive(): Promise<void> {
+    if (!this.#connected) return;
+    try {
+      await this.flush(PING_INTERVAL / 2);
+    } catch {
+      if (this.#connected && !this.#closing) await this.nc.reconnect().catch(() => undefined);
+    }
+  }
+
+  #tell(call: (listener: ConnectionListener) => void): void {
+    for (const listener of this.#listeners) {
+      try {
+        call(listener);
+      } catch (error) {
+        this.#options.logger.error(`a connection listener failed: ${String(error)}`);
+      }
+    }
+  }
+}
+
+function isSupported(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
+}
+
+function connectionOptions(options: NatsTransportOptions, timeout: number): ConnectionOptions {
+  const { credentials, servers, app, clientId } = options;
+  // nats.js ignores the scheme of a URL.
+  const tls = credentials.tls ?? (servers.some((server) => server.startsWith('tls://')) ? {} : undefined);
+  const authenticator = authenticatorOf(credentials, options.logger.warn.bind(options.logger));
+  return {
+    servers: [...servers],
+    name: clientId,
+    inboxPrefix: `_INBOX.${sanitize(app)}`,
+    timeout,
+    maxReconnectAttempts: -1,
+    reconnectTimeWait: 250,
+    reconnectJitter: 500,
+    reconnectJitterTLS: 1000,
+    pingInterval: PING_INTERVAL,
+    maxPingOut: 2,
+    // Two authentication errors in a row would otherwise close the connection for good.
+    ignoreAuthErrorAbort: true,
+    noAsyncTraces: true,
+    ...(tls === undefined ? {} : { tls }),
+    ...(authenticator === undefined ? {} : { authenticator }),
+  };
+}
+
+/**
+ * Secrets are read when connecting, each time, so that rotated ones are picked up. A file that cannot be read at that
+ * moment must not throw into the client, which would close the connection for good: the last secret stands.
+ */
+function authenticatorOf(
+  credentials: NatsCredentials,
+  warn: (message: string) => void,
+): ConnectionOptions['authenticator'] {
+  const { user, pass, token, creds, nkeySeed, nkeyFile, authenticator } = credentials;
+  if (authenticator !== undefined) return [...authenticator];
+  if (creds !== undefined) return credsAuthenticator(rereading(creds, warn));
+  if (nkeyFile !== undefined) return nkeyAuthenticator(rereading(nkeyFile, warn));
+  if (nkeySeed !== undefined) return nkeyAuthenticator(Buffer.from(nkeySeed));
+  if (token !== undefined) return tokenAuthenticator(token);
+  if (user !== undefined) return usernamePasswordAuthenticator(user, pass);
+  return undefined;
+}
+
+function rereading(path: string, warn: (message: string) => void): () => Uint8Array {
+  let last: Uint8Array | undefined;
+  return () => {
+    try {
+      last = Buffer.from(readFileSync(path, 'utf8').trim());
+    } catch (error) {
+      warn(`cannot read the credentials file ${path}: ${(error as Error).message}`);
+    }
+    return last ?? new Uint8Array();
+  };
+}

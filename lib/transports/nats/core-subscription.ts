@@ -1,0 +1,181 @@
+import { randomUUID } from 'node:crypto';
+import type { Msg, NatsError, Subscription } from 'nats';
+import type { EventsLogger } from '../../core/logger';
+import { eventSubject } from '../../core/names';
+import type { Failure, Settlement } from '../../core/settlement';
+import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../core/transport';
+import type { NatsLink } from './connection';
+import type { DeadLetters } from './dead-letters';
+import { NatsDelivery } from './nats-delivery';
+
+const MIN_BUFFER = 1000;
+
+export interface CoreParts {
+  readonly link: NatsLink;
+  /** Absent where there is no dead-letter stream. */
+  readonly deadLetters: DeadLetters | undefined;
+  readonly clusterId: string;
+  readonly logger: EventsLogger;
+}
+
+/**
+ * An ephemeral subscription: core NATS, what is published while it listens. Retries wait in this process; what does not
+ * fit into the bounded buffer, or waits when the process ends, is lost and told.
+ */
+export class CoreSubscription implements TransportSubscription {
+  readonly #parts: CoreParts;
+  readonly #spec: SubscriptionSpec;
+  readonly #consumer: Consumer;
+  readonly #capacity: number;
+  readonly #subscriptions: Subscription[];
+  readonly #buffer: NatsDelivery[] = [];
+  readonly #retries = new Map<NodeJS.Timeout, NatsDelivery>();
+  readonly #firstFailedAt = new WeakMap<NatsDelivery, number>();
+  #state: 'waiting' | 'started' | 'stopping' = 'waiting';
+  #running = 0;
+  #dropped = 0;
+  #dropping = false;
+  #denied: string | undefined;
+  #idle: (() => void) | undefined;
+  #stopped: Promise<void> | undefined;
+
+  constructor(parts: CoreParts, spec: SubscriptionSpec, consumer: Consumer) {
+    this.#parts = parts;
+    this.#spec = spec;
+    this.#consumer = consumer;
+    this.#capacity = Math.max(MIN_BUFFER, 10 * spec.concurrency);
+    this.#subscriptions = spec.patterns.map((pattern) =>
+      parts.link.nc.subscribe(eventSubject(parts.clusterId, pattern), {
+        ...(spec.broadcast ? {} : { queue: spec.durable }),
+        callback: (error, msg) => this.#onMessage(error, msg),
+      }),
+    );
+  }
+
+  start(): void {
+    if (this.#state !== 'waiting') return;
+    this.#state = 'started';
+    this.#pump();
+  }
+
+  get problem(): string | undefined {
+    if (this.#denied !== undefined) return `subscription '${this.#spec.durable}': ${this.#denied}`;
+    return this.#dropped === 0
+      ? undefined
+      : `subscription '${this.#spec.durable}' was too slow and lost ${this.#dropped} events`;
+  }
+
+  stop(timeout: number): Promise<void> {
+    return (this.#stopped ??= this.#stop(timeout));
+  }
+
+  #onMessage(error: NatsError | null, msg: Msg): void {
+    // The client must never see an error of ours: it would stop reading for everybody.
+    try {
+      if (error !== null) {
+        this.#denied = error.message;
+        return;
+      }
+      if (this.#buffer.length >= this.#capacity) return this.#drop();
+      this.#dropping = false;
+      this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, randomUUID(), 1, Date.now()));
+      this.#pump();
+    } catch (failure) {
+      this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${String(failure)}`);
+    }
+  }
+
+  #drop(): void {
+    this.#dropped++;
+    if (this.#dropping) return;
+    this.#dropping = true; // one warning a burst
+    this.#parts.logger.warn(
+      `'${this.#spec.handler}' is too slow for its ephemeral subscription: ${this.#capacity} events wait, further ones are lost`,
+    );
+  }
+
+  #pump(): void {
+    if (this.#state === 'waiting') return;
+    while (this.#running < this.#spec.concurrency) {
+      const delivery = this.#buffer.shift();
+      if (delivery === undefined) return;
+      void this.#run(delivery);
+    }
+  }
+
+  async #run(delivery: NatsDelivery): Promise<void> {
+    this.#running++;
+    try {
+      await this.#settle(delivery, await this.#consumer(delivery));
+    } catch (error) {
+      this.#parts.logger.error(
+        `'${this.#spec.durable}' lost an event of '${delivery.name}': ${String(error)}`,
+      );
+    }
+    this.#running--;
+    if (this.#running === 0 && this.#buffer.length === 0) this.#idle?.();
+    this.#pump();
+  }
+
+  async #settle(delivery: NatsDelivery, settlement: Settlement): Promise<void> {
+    if (settlement.kind === 'ack') return;
+    const firstFailedAt = this.#firstFailedAt.get(delivery) ?? Date.now();
+    if (settlement.kind === 'dead-letter')
+      return this.#deadLetter(delivery, settlement.failure, firstFailedAt);
+    if (this.#state === 'stopping') {
+      this.#parts.logger.warn(
+        `'${delivery.name}' failed in '${this.#spec.handler}' while stopping and is lost (ephemeral)`,
+      );
+      return;
+    }
+    const again = delivery.again();
+    this.#firstFailedAt.set(again, firstFailedAt);
+    const timer = setTimeout(() => {
+      this.#retries.delete(timer);
+      this.#buffer.push(again);
+      this.#pump();
+    }, settlement.delay);
+    this.#retries.set(timer, again);
+  }
+
+  async #deadLetter(delivery: NatsDelivery, failure: Failure, firstFailedAt: number): Promise<void> {
+    const { deadLetters, clusterId, logger } = this.#parts;
+    if (deadLetters === undefined) {
+      logger.error(
+        `'${delivery.name}' is given up by '${this.#spec.handler}' and lost: there is no dead-letter stream`,
+      );
+      return;
+    }
+    await deadLetters.write(delivery, this.#spec, failure, {
+      stream: clusterId,
+      sequence: 0,
+      timestamp: '',
+      firstFailedAt,
+    });
+  }
+
+  async #stop(timeout: number): Promise<void> {
+    const started = this.#state === 'started';
+    this.#state = 'stopping';
+    if (this.#parts.link.connected) {
+      await Promise.all(
+        this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined)),
+      );
+    }
+    for (const timer of this.#retries.keys()) clearTimeout(timer);
+    if (!started) this.#buffer.length = 0;
+    // There is no broker to hand events back to: what is buffered is handled, as long as there is time.
+    if (this.#running > 0 || this.#buffer.length > 0) {
+      let timer: NodeJS.Timeout | undefined;
+      await Promise.race([
+        new Promise<void>((resolve) => (this.#idle = resolve)),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout))),
+      ]);
+      clearTimeout(timer);
+    }
+    const lost = this.#running + this.#buffer.splice(0).length + this.#retries.size;
+    this.#retries.clear();
+    if (lost > 0)
+      this.#parts.logger.warn(`${lost} events of '${this.#spec.handler}' are lost at its stop (ephemeral)`);
+  }
+}

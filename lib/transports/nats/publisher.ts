@@ -1,0 +1,226 @@
+import { createInbox, type Msg, type NatsError } from 'nats';
+import { EventsError } from '../../core/errors';
+import { TRANSIENT } from './api';
+import type { NatsLink } from './connection';
+import { asMsgHdrs, statusOf } from './header-block';
+
+/** The client's default is 5 s; a shorter one re-sends sooner, which the message id makes harmless. */
+const TRY_TIMEOUT = 2500;
+const FIRST_BACKOFF = 100;
+const LAST_BACKOFF = 1000;
+const SWEEP_INTERVAL = 100;
+
+export interface StreamMessage {
+  readonly subject: string;
+  readonly header: Uint8Array;
+  readonly body: Uint8Array;
+  /** The stream whose acknowledgement counts; another one's is an error. */
+  readonly stream: string;
+  /** Milliseconds in which it must be confirmed. */
+  readonly timeout: number;
+}
+
+export interface StreamAck {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly duplicate: boolean;
+  /** How often the message was sent until this acknowledgement came. */
+  readonly tries: number;
+}
+
+interface Pending extends StreamMessage {
+  readonly token: string;
+  readonly deadline: number;
+  tries: number;
+  nextTry: number;
+  /** Some try got no answer: the message may be stored. */
+  unanswered: boolean;
+  problem: string;
+  readonly resolve: (ack: StreamAck) => void;
+  readonly reject: (error: EventsError) => void;
+}
+
+interface PubAck {
+  readonly stream?: string;
+  readonly seq?: number;
+  readonly duplicate?: boolean;
+  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string };
+}
+
+/**
+ * Publishes to streams and waits for their acknowledgement, on an inbox of its own. An unknown outcome is tried again
+ * with the same message id and the same reply subject, so that a late acknowledgement of an earlier try counts too.
+ */
+export class StreamPublisher {
+  readonly #link: NatsLink;
+  readonly #prefix: string;
+  readonly #pending = new Map<string, Pending>();
+  #next = 0;
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(link: NatsLink, inboxPrefix: string) {
+    this.#link = link;
+    this.#prefix = `${createInbox(inboxPrefix)}.`;
+    link.nc.subscribe(`${this.#prefix}*`, { callback: (error, msg) => this.#onReply(error, msg) });
+    link.listen({
+      reconnected: () => {
+        const now = Date.now();
+        for (const entry of this.#pending.values()) this.#again(entry, now);
+      },
+      disconnected: () => {
+        for (const entry of this.#pending.values()) this.#unknown(entry, 'the connection was lost');
+      },
+      denied: (operation, subject) => {
+        if (operation === 'publish') this.#deny(subject);
+      },
+      closed: () => {
+        for (const entry of this.#pending.values()) this.#giveUp(entry, 'the connection was closed');
+      },
+    });
+  }
+
+  /**
+   * @throws EventsError `publish_unconfirmed`, `no_stream`, `publish_rejected`, `permission_denied`
+   */
+  publish(message: StreamMessage): Promise<StreamAck> {
+    return new Promise((resolve, reject) => {
+      const now = Date.now();
+      const entry: Pending = {
+        ...message,
+        token: (this.#next++).toString(36),
+        deadline: now + message.timeout,
+        tries: 0,
+        nextTry: now,
+        unanswered: false,
+        problem: 'not connected to NATS',
+        resolve,
+        reject,
+      };
+      this.#pending.set(entry.token, entry);
+      this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
+      if (this.#link.connected) this.#again(entry, now);
+    });
+  }
+
+  #again(entry: Pending, now: number): void {
+    entry.tries++;
+    entry.nextTry = now + TRY_TIMEOUT;
+    try {
+      this.#link.nc.publish(entry.subject, entry.body, {
+        reply: this.#prefix + entry.token,
+        headers: asMsgHdrs(entry.header),
+      });
+    } catch (error) {
+      // The client throws for what can never be sent: a closed connection, a payload over the limit.
+      const cause = error as NatsError;
+      this.#settle(
+        entry,
+        new EventsError('publish_rejected', `cannot publish to ${entry.subject}: ${cause.message}`, {
+          cause,
+        }),
+      );
+    }
+  }
+
+  #onSweep(): void {
+    const now = Date.now();
+    for (const entry of this.#pending.values()) {
+      if (now >= entry.nextTry && this.#link.connected) {
+        if (entry.tries > 0 && entry.problem === '') this.#unknown(entry, 'no acknowledgement came');
+        if (now < entry.deadline) this.#again(entry, now);
+      }
+      if (now >= entry.deadline)
+        this.#giveUp(entry, entry.problem === '' ? 'no acknowledgement came' : entry.problem);
+    }
+  }
+
+  #unknown(entry: Pending, problem: string): void {
+    if (entry.tries > 0) entry.unanswered = true;
+    entry.problem = problem;
+  }
+
+  #onReply(error: NatsError | null, msg: Msg): void {
+    // The client must never see an error of ours: it would stop reading for everybody.
+    try {
+      if (error !== null) return;
+      const entry = this.#pending.get(msg.subject.slice(this.#prefix.length));
+      if (entry === undefined) return;
+      if (msg.data.length === 0) {
+        if (statusOf(msg).code === 503) this.#transient(entry, 'no stream answers');
+        return;
+      }
+      this.#onAck(entry, JSON.parse(Buffer.from(msg.data).toString('utf8')) as PubAck | null);
+    } catch {
+      // Not JSON: somebody who listens to the subject answered. Not an acknowledgement; keep waiting.
+    }
+  }
+
+  #onAck(entry: Pending, ack: PubAck | null): void {
+    if (typeof ack !== 'object' || ack === null) return;
+    if (typeof ack.error === 'object' && ack.error !== null) {
+      const { err_code: serverCode, description = 'no reason given' } = ack.error;
+      if (serverCode === undefined) return;
+      if (TRANSIENT.has(serverCode)) return this.#transient(entry, description);
+      const message = `the server refused '${entry.subject}': ${description} (${serverCode})`;
+      // An earlier try may have been stored before this refusal: then nobody knows.
+      const code = entry.unanswered ? 'publish_unconfirmed' : 'publish_rejected';
+      return this.#settle(entry, new EventsError(code, message, { serverCode, retryable: entry.unanswered }));
+    }
+    if (ack.stream !== entry.stream || typeof ack.seq !== 'number') return;
+    this.#pending.delete(entry.token);
+    entry.resolve({
+      stream: ack.stream,
+      sequence: ack.seq,
+      duplicate: ack.duplicate === true,
+      tries: entry.tries,
+    });
+  }
+
+  #transient(entry: Pending, problem: string): void {
+    entry.problem = problem;
+    entry.nextTry = Date.now() + Math.min(FIRST_BACKOFF * 2 ** Math.min(entry.tries - 1, 10), LAST_BACKOFF);
+  }
+
+  #deny(subject: string): void {
+    for (const entry of this.#pending.values()) {
+      if (entry.subject !== subject) continue;
+      this.#settle(
+        entry,
+        new EventsError(
+          'permission_denied',
+          `the server does not permit this service to publish to '${subject}'`,
+        ),
+      );
+    }
+  }
+
+  #giveUp(entry: Pending, problem: string): void {
+    const tried = `${entry.timeout} ms, ${entry.tries} tries`;
+    const options = { retryable: true };
+    this.#settle(
+      entry,
+      entry.problem === 'no stream answers' && !entry.unanswered
+        ? new EventsError(
+            'no_stream',
+            `no stream takes '${entry.subject}' (${tried}); is stream '${entry.stream}' there?`,
+            options,
+          )
+        : new EventsError(
+            'publish_unconfirmed',
+            `'${entry.subject}' was not confirmed (${tried}): ${problem}; it may or may not be stored, emit it again with the same id`,
+            options,
+          ),
+    );
+  }
+
+  #settle(entry: Pending, error: EventsError): void {
+    if (!this.#pending.delete(entry.token)) return;
+    entry.reject(error);
+  }
+
+  /** Rejects what still waits. */
+  close(): void {
+    clearInterval(this.#sweep);
+    for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
+  }
+}

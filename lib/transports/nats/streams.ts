@@ -1,0 +1,182 @@
+import {
+  DiscardPolicy,
+  nanos,
+  RetentionPolicy,
+  StorageType,
+  type JetStreamManager,
+  type StreamConfig,
+  type StreamInfo,
+} from 'nats';
+import { EventsError } from '../../core/errors';
+import { deadLetterStream } from '../../core/names';
+import { apiErrorCode, until } from './api';
+import type { NatsStreamLimits, NatsStreamOptions, NatsTransportOptions } from './options';
+
+const STREAM_NOT_FOUND = 10059;
+const STREAM_NAME_IN_USE = 10058;
+const SUBJECTS_OVERLAP = 10065;
+
+/** The options of a stream, beside those of the server. */
+const FIELDS: Readonly<Record<keyof NatsStreamLimits, (config: StreamConfig) => string | number>> = {
+  storage: (config) => (config.storage === StorageType.Memory ? 'memory' : 'file'),
+  replicas: (config) => config.num_replicas,
+  maxAge: (config) => config.max_age / 1_000_000,
+  maxBytes: (config) => config.max_bytes,
+  maxMessages: (config) => config.max_msgs,
+  duplicateWindow: (config) => config.duplicate_window / 1_000_000,
+  discard: (config) => config.discard,
+};
+
+/**
+ * Makes sure that the streams of the cluster exist and can keep what this package promises.
+ * @returns the event stream, as it is at this moment
+ * @throws EventsError `stream_mismatch`, `jetstream_unavailable`, `permission_denied`
+ */
+export async function provisionStreams(
+  jsm: JetStreamManager,
+  options: NatsTransportOptions,
+): Promise<StreamInfo> {
+  const { clusterId } = options;
+  const dlq = deadLetterStream(clusterId);
+  const [events] = await Promise.all([
+    provision(jsm, options, clusterId, `${clusterId}.>`, options.events, 'stream'),
+    provision(jsm, options, dlq, `${dlq}.>`, options.deadLetters, 'stream.deadLetter'),
+  ]);
+  return events;
+}
+
+async function provision(
+  jsm: JetStreamManager,
+  options: NatsTransportOptions,
+  name: string,
+  subject: string,
+  wanted: NatsStreamOptions,
+  option: string,
+): Promise<StreamInfo> {
+  return until(options.connectTimeout, `stream '${name}'`, async () => {
+    const found = await jsm.streams.info(name).catch((error: unknown) => {
+      if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
+      throw error;
+    });
+    if (found !== undefined) return reconcile(jsm, options, found, subject, wanted, option);
+    if (options.manage === false) {
+      throw new EventsError(
+        'stream_mismatch',
+        `stream '${name}' does not exist and \`stream.manage\` is false: create it with the subject '${subject}'`,
+      );
+    }
+    try {
+      return await jsm.streams.add(configOf(name, subject, wanted.effective));
+    } catch (error) {
+      // Another service created it in this moment with other options: look at what it made.
+      if (apiErrorCode(error) === STREAM_NAME_IN_USE) {
+        return reconcile(jsm, options, await jsm.streams.info(name), subject, wanted, option);
+      }
+      if (apiErrorCode(error) === SUBJECTS_OVERLAP) {
+        throw new EventsError(
+          'stream_mismatch',
+          `cannot create stream '${name}': another stream already takes subjects of '${subject}'; ` +
+            `choose another \`clusterId\` (NATS_CLUSTER_ID) or remove that stream's subjects`,
+          { cause: error, serverCode: SUBJECTS_OVERLAP },
+        );
+      }
+      throw error;
+    }
+  });
+}
+
+async function reconcile(
+  jsm: JetStreamManager,
+  options: NatsTransportOptions,
+  info: StreamInfo,
+  subject: string,
+  wanted: NatsStreamOptions,
+  option: string,
+): Promise<StreamInfo> {
+  const { config } = info;
+  const { name } = config;
+  const fatal = [
+    ...(config.subjects.some((s) => s === subject || s === '>')
+      ? []
+      : [`it takes ${config.subjects.join(', ')}, not '${subject}'`]),
+    ...(config.retention === RetentionPolicy.Limits
+      ? []
+      : [`its retention is '${config.retention}', not 'limits'`]),
+    ...(config.storage === StorageType.Memory && wanted.effective.storage !== 'memory'
+      ? [
+          "it is stored in memory and loses events when its server restarts; set `stream.storage: 'memory'` to accept that",
+        ]
+      : []),
+    ...(config.sealed || config.no_ack === true ? ['it is sealed or does not acknowledge'] : []),
+  ];
+  if (fatal.length > 0) {
+    throw new EventsError(
+      'stream_mismatch',
+      `stream '${name}' cannot hold this cluster's events: ${fatal.join('; ')}`,
+    );
+  }
+
+  const different = (Object.keys(FIELDS) as (keyof NatsStreamLimits)[]).filter(
+    (key) => wanted.explicit[key] !== undefined && wanted.explicit[key] !== FIELDS[key](config),
+  );
+  if (different.length === 0) return info;
+  const wider = different.filter(
+    (key) => options.manage === 'update' && isWider(key, wanted.effective, config),
+  );
+  const left = different.filter((key) => !wider.includes(key));
+  if (left.length > 0) {
+    const diff = left
+      .map((key) => `${key} is ${FIELDS[key](config)}, here ${wanted.explicit[key]}`)
+      .join('; ');
+    options.logger.warn(
+      `stream '${name}' differs from \`${option}\`: ${diff}. It stays as it is` +
+        (options.manage === 'update' ? ': it is never narrowed' : " (`stream.manage: 'update'` widens)"),
+    );
+  }
+  if (wider.length === 0) return info;
+  const target = configOf(name, subject, wanted.effective);
+  const changes = Object.fromEntries(wider.map((key) => [CONFIG_KEYS[key], target[CONFIG_KEYS[key]]]));
+  options.logger.log(
+    `stream '${name}' is widened: ${wider.map((key) => `${key} ${wanted.effective[key]}`).join(', ')}`,
+  );
+  return jsm.streams.update(name, { ...config, ...changes });
+}
+
+const CONFIG_KEYS = {
+  storage: 'storage',
+  replicas: 'num_replicas',
+  maxAge: 'max_age',
+  maxBytes: 'max_bytes',
+  maxMessages: 'max_msgs',
+  duplicateWindow: 'duplicate_window',
+  discard: 'discard',
+} as const satisfies Record<keyof NatsStreamLimits, keyof StreamConfig>;
+
+function isWider(key: keyof NatsStreamLimits, limits: NatsStreamLimits, config: StreamConfig): boolean {
+  if (key === 'storage') return false; // a server cannot change it
+  if (key === 'discard') return true; // to refuse loses nothing
+  const now = FIELDS[key](config) as number;
+  const wanted = limits[key];
+  const unlimited = (value: number): boolean => value <= 0 && key !== 'replicas';
+  return unlimited(wanted) ? !unlimited(now) : !unlimited(now) && wanted > now;
+}
+
+function configOf(
+  name: string,
+  subject: string,
+  limits: NatsStreamLimits,
+): Partial<StreamConfig> & { name: string } {
+  return {
+    name,
+    subjects: [subject],
+    retention: RetentionPolicy.Limits,
+    // A full stream refuses what is new, so that what was acknowledged stays.
+    discard: DiscardPolicy.New,
+    storage: limits.storage === 'memory' ? StorageType.Memory : StorageType.File,
+    num_replicas: limits.replicas,
+    max_age: nanos(limits.maxAge),
+    max_bytes: limits.maxBytes,
+    max_msgs: limits.maxMessages,
+    duplicate_window: nanos(limits.duplicateWindow),
+  };
+}
