@@ -1,0 +1,52 @@
+// For applications.
+export {
+  createEventService,
+  EventsModule,
+  OnEvent,
+  type ConnectionOptions,
+  type EventHandlerDecorator,
+  type EventsModuleAsyncOptions,
+  type EventsModuleOptions,
+  type EventsOptionsFactory,
+  type OnEventOptions,
+  type StreamLimits,
+  type StreamOptions,
+  type TlsOptions,
+} from './nest';
+export {
+  EmitManyError,
+  EventService,
+  type EmitOptions,
+  type EventServiceStatus,
+  type EventSubscription,
+  type EventToEmit,
+} from './core/event-service';
+export type { EventHandler, EventMap } from './core/event-map';
+export type { ConsumeContext, EventContext } from './core/event-context';
+export { defineEvent, type EventContract, type EventsOf } from './core/contract';
+export {
+  EventsConfigurationError,
+  EventSerializationError,
+  EventsError,
+  EventValidationError,
+  NonRetryableError,
+  RetryAfterError,
+  type EventsErrorCode,
+  type ValidationIssue,
+} from './core/errors';
+export type { EmitReceipt, EventMiddleware, OutboundEvent } from './core/middleware';
+export type { SubscribeOptions } from './core/handler-definition';
+export type { RetryPolicy } from './core/retry-policy';
+
+// For those who write a transport.
+export type {
+  Consumer,
+  Delivery,
+  EventTransport,
+  OutboundMessage,
+  PublishReceipt,
+  SubscriptionSpec,
+  TransportStatus,
+  TransportSubscription,
+} from './core/transport';
+export type { Settlement } from './core/settlement';

@@ -1,0 +1,117 @@
+import { Logger } from '@nestjs/common';
+import { decoding } from '../core/decoding';
+import { EventsError } from '../core/errors';
+import { isWildcard } from '../core/event-name';
+import { EventService } from '../core/event-service';
+import { JsonCodec } from '../core/json-codec';
+import type { EventsLogger } from '../core/logger';
+import type { Stage } from '../core/middleware';
+import type { EventTransport } from '../core/transport';
+import { correlation, timeout, validation } from '../middleware';
+import { createMemoryTransport } from '../transports/memory';
+import { createNatsTransport } from '../transports/nats';
+import type { EventsModuleOptions } from './options/options';
+import { resolveOptions, type ResolvedOptions } from './options/resolve-options';
+
+/**
+ * Joins the parts: the transport that the options select, and the stages in their fixed places, so that nobody can
+ * order retry, validation and dead-lettering wrongly.
+ * @param middleware the user's, in order
+ */
+export function assembleEventService(
+  options: ResolvedOptions,
+  middleware: readonly Stage[],
+  logger: EventsLogger,
+): { service: EventService; transport: EventTransport } {
+  const codec = new JsonCodec();
+  const transport = transportOf(options, logger);
+  const service = new EventService({
+    transport,
+    codec,
+    stages: [
+      correlation(),
+      timeout(logger),
+      decoding(codec),
+      ...middleware,
+      // What is not configured costs nothing.
+      ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),
+    ],
+    defaults: {
+      app: options.appName,
+      delivery: options.delivery,
+      retry: options.retry,
+      concurrency: options.concurrency,
+      timeout: options.handlerTimeout,
+    },
+    shutdownTimeout: options.shutdownTimeout,
+    consume: options.consume,
+    ...(options.strict
+      ? { assertKnown: contractRequired(new Set(options.events.map(({ name }) => name))) }
+      : {}),
+    logger,
+  });
+  return { service, transport };
+}
+
+/**
+ * The event service without Nest's dependency injection, for scripts and other frameworks: connected and consuming.
+ * End it with `drain()`. Takes the options of `EventsModule.register`; middleware as instances only.
+ * @throws EventsConfigurationError, and the EventsErrors of a start-up (`docs/errors.md`)
+ */
+export async function createEventService(
+  options: EventsModuleOptions,
+  logger: EventsLogger = new Logger('Events'),
+): Promise<EventService> {
+  const resolved = resolveOptions(options);
+  const middleware = resolved.middleware.map((each): Stage => {
+    if (typeof each !== 'function') return each;
+    throw new EventsError(
+      'invalid_configuration',
+      `createEventService takes instances of middleware, not the class ${each.name}`,
+    );
+  });
+  const { service, transport } = assembleEventService(resolved, middleware, logger);
+  await transport.connect();
+  service.start();
+  return service;
+}
+
+function transportOf(options: ResolvedOptions, logger: EventsLogger): EventTransport {
+  if (options.transport !== undefined) return options.transport;
+  const { clusterId, delivery, stream } = options;
+  if (options.transportKind === 'memory') {
+    const { maxAge, duplicateWindow } = stream.explicit;
+    return createMemoryTransport({
+      clusterId,
+      delivery,
+      logger,
+      stream: { ...(maxAge ? { maxAge } : {}), ...(duplicateWindow ? { duplicateWindow } : {}) },
+      ...(options.memoryName === undefined ? {} : { name: options.memoryName }),
+    });
+  }
+  const { allowInsecurePassword: _checked, ...credentials } = options.connection;
+  return createNatsTransport({
+    servers: options.servers,
+    clusterId,
+    app: options.appName,
+    clientId: options.clientId,
+    delivery,
+    credentials,
+    connectTimeout: options.connectTimeout,
+    publishTimeout: options.publishTimeout,
+    manage: stream.manage,
+    events: stream,
+    deadLetters: stream.deadLetter,
+    logger,
+  });
+}
+
+const contractRequired =
+  (names: ReadonlySet<string>) =>
+  (pattern: string, handler: string): void => {
+    if (isWildcard(pattern) || names.has(pattern)) return;
+    throw new EventsError(
+      'unknown_event',
+      `handler '${handler}' listens to '${pattern}', which has no contract in \`events\`, and \`strict\` is on`,
+    );
+  };

@@ -1,0 +1,168 @@
+import { DiscoveryModule } from '@golevelup/nestjs-discovery';
+import {
+  Logger,
+  Module,
+  type DynamicModule,
+  type FactoryProvider,
+  type ModuleMetadata,
+  type OnApplicationBootstrap,
+  type OnModuleDestroy,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
+import { MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { EventsConfigurationError } from '../core/errors';
+import { EventService } from '../core/event-service';
+import type { EventMiddleware, Stage } from '../core/middleware';
+import { assembleEventService } from './create-event-service';
+import { EventExplorer } from './event-explorer';
+import type { EventsModuleOptions } from './options/options';
+import { resolveOptions, type ResolvedOptions } from './options/resolve-options';
+
+const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
+const OPTIONS = Symbol('EVENTS_RESOLVED_OPTIONS');
+
+/** A provider that makes the options of `registerAsync`. */
+export interface EventsOptionsFactory {
+  createEventsOptions(): EventsModuleOptions | Promise<EventsModuleOptions>;
+}
+
+/** Options that come from other providers: exactly one of the three `use…`. */
+export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'> {
+  useFactory?: (...args: never[]) => EventsModuleOptions | Promise<EventsModuleOptions>;
+  useClass?: Type<EventsOptionsFactory>;
+  useExisting?: Type<EventsOptionsFactory>;
+  /** What `useFactory` is called with. */
+  inject?: FactoryProvider['inject'];
+  /** Whether `EventService` can be injected without importing the module. Default: `true`. */
+  isGlobal?: boolean;
+}
+
+/**
+ * Events for an application. Register it once, anywhere in the tree of modules: it connects while the application is
+ * created, binds all `@OnEvent` methods when it has started, and is the first to stop.
+ */
+@Module({})
+export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
+  constructor(
+    private readonly service: EventService,
+    private readonly explorer: EventExplorer,
+  ) {}
+
+  /** @throws EventsConfigurationError naming the option or the variable that is wrong */
+  static register(options: EventsModuleOptions): DynamicModule {
+    return moduleOf(options?.isGlobal, [], [{ provide: RAW_OPTIONS, useValue: options }]);
+  }
+
+  /** As `register`, with options made by other providers; a wrong one fails the start of the application. */
+  static registerAsync(options: EventsModuleAsyncOptions): DynamicModule {
+    return moduleOf(options.isGlobal, options.imports ?? [], rawOptionsOf(options));
+  }
+
+  /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
+  async onApplicationBootstrap(): Promise<void> {
+    try {
+      const definitions = await this.explorer.explore();
+      const bound = await Promise.allSettled(definitions.map((definition) => this.service.bind(definition)));
+      const failed = bound.find((result) => result.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
+      this.service.start();
+    } catch (error) {
+      // The application does not start, and nobody may ever close it: leave no connection behind.
+      await this.service.drain();
+      throw error;
+    }
+  }
+
+  /** Runs before everybody else's: handlers finish while what they depend on is still there. */
+  async onModuleDestroy(): Promise<void> {
+    await this.service.drain();
+  }
+}
+
+function moduleOf(
+  isGlobal: boolean | undefined,
+  imports: NonNullable<ModuleMetadata['imports']>,
+  rawOptions: Provider[],
+): DynamicModule {
+  return {
+    module: EventsModule,
+    global: isGlobal ?? true,
+    imports: [...imports, DiscoveryModule],
+    providers: [
+      ...rawOptions,
+      MetadataScanner,
+      EventExplorer,
+      { provide: OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
+      { provide: EventService, inject: [OPTIONS, ModuleRef], useFactory: connect },
+    ],
+    exports: [EventService],
+  };
+}
+
+function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
+  const { useFactory, useClass, useExisting, inject } = options;
+  if ([useFactory, useClass, useExisting].filter((use) => use !== undefined).length !== 1) {
+    throw new EventsConfigurationError(
+      'registerAsync',
+      'EventsModule.registerAsync takes exactly one of `useFactory`, `useClass` and `useExisting`',
+    );
+  }
+  if (useFactory !== undefined) return [{ provide: RAW_OPTIONS, inject: inject ?? [], useFactory }];
+  const factory = (useExisting ?? useClass) as Type<EventsOptionsFactory>;
+  return [
+    ...(useClass === undefined ? [] : [useClass]),
+    {
+      provide: RAW_OPTIONS,
+      inject: [factory],
+      useFactory: (made: EventsOptionsFactory) => made.createEventsOptions(),
+    },
+  ];
+}
+
+/** Everything that can be wrong without a connection is found before there is one. */
+function prepare(options: EventsModuleOptions, modules: ModulesContainer): ResolvedOptions {
+  const own = [...modules.values()].filter((module) => module.metatype === EventsModule);
+  if (own.length > 1) {
+    throw new EventsConfigurationError(
+      'register',
+      `EventsModule is registered ${own.length} times in one application: register it once, at the root; it is global, ` +
+        'so that EventService can be injected everywhere',
+    );
+  }
+  // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
+  for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
+  return resolveOptions(options);
+}
+
+async function connect(options: ResolvedOptions, moduleRef: ModuleRef): Promise<EventService> {
+  const middleware = options.middleware.map((each) =>
+    typeof each === 'function' ? provided(each, moduleRef) : each,
+  );
+  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'));
+  await transport.connect();
+  return service;
+}
+
+/** Middleware given as a class: looked up when an event first comes by, since it may depend on this module itself. */
+function provided(type: Type<EventMiddleware>, moduleRef: ModuleRef): Stage {
+  let instance: EventMiddleware | Promise<EventMiddleware> | undefined;
+  const resolve = (): EventMiddleware | Promise<EventMiddleware> => {
+    try {
+      return moduleRef.get(type, { strict: false });
+    } catch {
+      return moduleRef.create(type); // not provided anywhere: made here, with what it injects
+    }
+  };
+  const use = async (): Promise<EventMiddleware> => (instance = await (instance ??= resolve()));
+  return {
+    publish: async (event, next) => {
+      const middleware = await use();
+      return middleware.publish === undefined ? next() : middleware.publish(event, next);
+    },
+    consume: async (event, next) => {
+      const middleware = await use();
+      return middleware.consume === undefined ? next() : middleware.consume(event, next);
+    },
+  };
+}

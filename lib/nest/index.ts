@@ -1,0 +1,10 @@
+export { createEventService } from './create-event-service';
+export { EventsModule, type EventsModuleAsyncOptions, type EventsOptionsFactory } from './events.module';
+export { OnEvent, type EventHandlerDecorator, type OnEventOptions } from './on-event.decorator';
+export type {
+  ConnectionOptions,
+  EventsModuleOptions,
+  StreamLimits,
+  StreamOptions,
+  TlsOptions,
+} from './options/options';
