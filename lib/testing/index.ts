@@ -1,0 +1,6 @@
+export {
+  transportConformance,
+  type StoredDeadLetter,
+  type TransportFeatures,
+  type TransportUnderTest,
+} from './conformance';
