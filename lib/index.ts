@@ -21,6 +21,13 @@ export {
   type EventSubscription,
   type EventToEmit,
 } from './core/event-service';
+export {
+  DeadLetterService,
+  type DeadLetter,
+  type DeadLetterFilter,
+  type RedriveOptions,
+  type RedriveResult,
+} from './core/dead-letter-service';
 export type { EventHandler, EventMap } from './core/event-map';
 export type { ConsumeContext, EventContext } from './core/event-context';
 export { defineEvent, type EventContract, type EventsOf } from './core/contract';

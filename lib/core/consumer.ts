@@ -1,3 +1,4 @@
+import type { CircuitBreaker } from './circuit-breaker';
 import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
 import { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
@@ -21,27 +22,23 @@ export interface ConsumerParts {
   readonly timeout: number;
   readonly pipeline: (event: InboundEvent) => Promise<unknown>;
   readonly counters: SubscriptionCounters;
+  readonly breaker?: CircuitBreaker | undefined;
   readonly logger: EventsLogger;
 }
 
 /** The outermost stage: runs the pipeline and turns its outcome into a settlement. */
-export function createConsumer({
-  name,
-  retry,
-  timeout,
-  pipeline,
-  counters,
-  logger,
-}: ConsumerParts): Consumer {
+export function createConsumer(parts: ConsumerParts): Consumer {
+  const { name, timeout, pipeline, counters, breaker, logger } = parts;
   return async (delivery) => {
     const event = new InboundEvent(delivery, name, timeout);
     counters.running++;
     try {
       await pipeline(event);
       counters.succeeded++;
+      breaker?.succeeded();
       return ACK;
     } catch (error) {
-      const settlement = settle(error, delivery.attempt, retry);
+      const settlement = settle(error, delivery.attempt, parts);
       if (settlement.kind === 'retry') counters.retried++;
       else counters.deadLettered++;
       report(logger, event, settlement, error);
@@ -52,18 +49,24 @@ export function createConsumer({
   };
 }
 
-function settle(error: unknown, attempt: number, retry: RetryPolicy): Settlement {
+function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerParts): Settlement {
   // By code, not by class: the error may come from another installed copy of this package.
   const code = error instanceof EventsError ? error.code : undefined;
   if (code === 'non_retryable') {
+    // The event is at fault, not what the handler depends on.
+    breaker?.succeeded();
     const { reason, cause } = error as NonRetryableError;
     return {
       kind: 'dead-letter',
       failure: failureOf(reason, reason === 'non_retryable' ? error : (cause ?? error)),
     };
   }
-  if (attempt > retry.attempts)
-    return { kind: 'dead-letter', failure: failureOf('attempts_exhausted', error) };
+  breaker?.failed();
+  if (attempt > retry.attempts) {
+    if (breaker === undefined || breaker.closed)
+      return { kind: 'dead-letter', failure: failureOf('attempts_exhausted', error) };
+    return { kind: 'retry', delay: breaker.pause };
+  }
   return {
     kind: 'retry',
     delay: code === 'retry_after' ? (error as RetryAfterError).delay : retryDelay(retry, attempt),

@@ -1,5 +1,6 @@
 import { CE, decodeAttribute } from './cloudevents';
 import { EventsError, NonRetryableError } from './errors';
+import type { EventHeaders } from './headers';
 import type { InboundEvent } from './inbound-event';
 import type { JsonCodec } from './json-codec';
 import type { Stage } from './middleware';
@@ -20,9 +21,19 @@ export function decoding(codec: JsonCodec): Stage {
 }
 
 function read(codec: JsonCodec, { delivery }: InboundEvent): unknown {
-  const { headers, body, malformed } = delivery;
+  const { headers, body, malformed, subject } = delivery;
   if (malformed !== undefined) throw new EventsError('undecodable', malformed);
-  if (headers[CE.specversion] === undefined) return unwrapNestPacket(codec.parse(body), delivery.subject);
+  return decodeData(codec, headers, body, subject);
+}
+
+/** The data of an event: ours, any CloudEvent of JSON, Nest's packet, or bare JSON. @throws EventsError `undecodable` */
+export function decodeData(
+  codec: JsonCodec,
+  headers: EventHeaders,
+  body: Uint8Array,
+  subject: string,
+): unknown {
+  if (headers[CE.specversion] === undefined) return unwrapNestPacket(codec.parse(body), subject);
   const datePaths = headers[CE.datePaths];
   return codec.decode(body, datePaths === undefined ? undefined : decodeAttribute(datePaths));
 }

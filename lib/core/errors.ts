@@ -31,6 +31,10 @@ export const EVENTS_ERROR_CODES = [
   'handler_timeout',
   'non_retryable',
   'retry_after',
+  // Dead letters
+  'no_dead_letter',
+  'no_handler',
+  'redrive_limit',
 ] as const;
 
 export type EventsErrorCode = (typeof EVENTS_ERROR_CODES)[number];

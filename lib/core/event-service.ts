@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { messageIdOf, toWireHeaders } from './cloudevents';
+import { CircuitBreaker } from './circuit-breaker';
 import { createConsumer, type SubscriptionCounters } from './consumer';
+import { DeadLetterService } from './dead-letter-service';
 import { EventsError } from './errors';
 import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } from './event-map';
 import { assertEventName } from './event-name';
@@ -95,6 +97,8 @@ export interface EventServiceParts {
   readonly defaults: SubscriptionDefaults;
   /** Milliseconds `drain` lets running handlers take. */
   readonly shutdownTimeout: number;
+  /** How often one dead letter may be sent back to its handler. */
+  readonly maxRedrives: number;
   /** Whether handlers are subscribed at all; `false` for programs that only emit. */
   readonly consume: boolean;
   /** @throws EventsError `unknown_event` if no handler may listen to this pattern */
@@ -109,6 +113,8 @@ interface Bound extends EventSubscription {
 
 /** Emits events and subscribes handlers to them. */
 export class EventService {
+  /** The dead letters of the cluster, and their way back. */
+  readonly deadLetters: DeadLetterService;
   readonly #parts: EventServiceParts;
   readonly #source: string;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
@@ -120,6 +126,8 @@ export class EventService {
   constructor(parts: EventServiceParts) {
     this.#parts = parts;
     this.#source = sanitize(parts.defaults.app);
+    const { codec, maxRedrives, transport } = parts;
+    this.deadLetters = new DeadLetterService({ store: () => transport.deadLetters, codec, maxRedrives });
     this.#publish = composePublish(parts.stages, (event) => this.#send(event));
   }
 
@@ -212,12 +220,21 @@ export class EventService {
     this.#bound.set(identity, bound);
     if (!consume) return bound;
 
+    const breaker =
+      options.circuitBreaker &&
+      new CircuitBreaker(
+        options.circuitBreaker,
+        name,
+        (limit) => transports.forEach((each) => each.limit(limit)),
+        logger,
+      );
     const consumer = createConsumer({
       name,
       retry: options.retry,
       timeout: options.timeout,
       pipeline: composeConsume(this.#parts.stages, async (event) => definition.handler(event.data, event)),
       counters,
+      breaker,
       logger,
     });
     const results = await Promise.allSettled(specs.map((spec) => transport.subscribe(spec, consumer)));
@@ -239,6 +256,7 @@ export class EventService {
     if (this.#state !== 'bound') return;
     this.#state = 'running';
     for (const { transports } of this.#bound.values()) for (const transport of transports) transport.start();
+    if (this.#parts.consume) void this.#reportOrphans();
   }
 
   /**
@@ -276,6 +294,21 @@ export class EventService {
       body: encoded.body,
     });
     return { id: event.id, ...receipt };
+  }
+
+  /** A handler that was renamed or removed leaves its durable behind, with events that nobody takes. */
+  async #reportOrphans(): Promise<void> {
+    const { transport, logger } = this.#parts;
+    try {
+      for (const { durable, stream, handler, backlog } of (await transport.orphans?.()) ?? []) {
+        logger.warn(
+          `durable '${durable}' of this service has no handler '${handler}' any more, ${backlog} events wait for it: ` +
+            `give the handler its \`name\` back, or remove it with \`nats consumer rm ${stream} ${durable}\``,
+        );
+      }
+    } catch (error) {
+      logger.warn(`could not look for durables without a handler: ${(error as Error).message}`);
+    }
   }
 
   async #unsubscribe(identity: string): Promise<void> {

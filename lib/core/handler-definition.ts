@@ -1,5 +1,6 @@
 import { flag, integer, milliseconds, object, oneOf, text } from './checks';
-import { EventsError } from './errors';
+import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-breaker';
+import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
 import { durableName, sanitize } from './names';
@@ -23,6 +24,8 @@ export interface SubscribeOptions {
   concurrency?: number;
   /** Milliseconds a handler may take. Default: the module's `handlerTimeout`, 30000. */
   timeout?: number;
+  /** Pauses consumption while everything fails. Default: off. */
+  circuitBreaker?: CircuitBreakerOptions;
 }
 
 /** A handler, before it is bound. `@OnEvent` and `EventService.subscribe` both end here. */
@@ -57,7 +60,15 @@ const OPTIONS = {
   retry: object,
   concurrency: integer(1, 10_000),
   timeout: milliseconds(),
+  circuitBreaker: object,
 } satisfies Record<keyof SubscribeOptions, Check<unknown>>;
+
+export interface ResolvedSubscribeOptions extends Required<
+  Omit<SubscribeOptions, 'retry' | 'circuitBreaker'>
+> {
+  retry: RetryPolicy;
+  circuitBreaker: CircuitBreakerOptions | undefined;
+}
 
 /**
  * The options of a handler with what the module says where they are silent.
@@ -66,7 +77,7 @@ const OPTIONS = {
 export function resolveSubscribeOptions(
   { name, options }: HandlerDefinition,
   defaults: SubscriptionDefaults,
-): Required<Omit<SubscribeOptions, 'retry'>> & { retry: RetryPolicy } {
+): ResolvedSubscribeOptions {
   const settings = valuesOf(readSettings(name, options, {}, OPTIONS));
   const retry = valuesOf(readSettings(`${name}.retry`, options.retry, {}, RETRY_CHECKS));
   return {
@@ -78,7 +89,20 @@ export function resolveSubscribeOptions(
     ...settings,
     name,
     retry: mergeRetry(defaults.retry, retry),
+    circuitBreaker:
+      options.circuitBreaker === undefined ? undefined : circuitBreakerOf(name, options.circuitBreaker),
   };
+}
+
+function circuitBreakerOf(name: string, given: CircuitBreakerOptions): CircuitBreakerOptions {
+  const path = `${name}.circuitBreaker`;
+  const { threshold, window, pause } = valuesOf(readSettings(path, given, {}, CIRCUIT_BREAKER_CHECKS));
+  if (threshold !== undefined && window !== undefined && pause !== undefined)
+    return { threshold, window, pause };
+  throw new EventsConfigurationError(
+    path,
+    `\`${path}\` needs all of \`threshold\`, \`window\` (ms) and \`pause\` (ms)`,
+  );
 }
 
 /**
@@ -89,7 +113,7 @@ export function resolveSubscribeOptions(
 export function specsOf(
   definition: HandlerDefinition,
   app: string,
-  options: Pick<SubscriptionSpec, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency'>,
+  options: Pick<ResolvedSubscribeOptions, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency' | 'retry'>,
 ): SubscriptionSpec[] {
   const { name, patterns } = definition;
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
@@ -107,8 +131,9 @@ export function specsOf(
     );
   });
 
-  const { delivery, broadcast, startFrom, concurrency } = options;
-  const common = { app, handler: name, delivery, broadcast, startFrom, concurrency };
+  const { delivery, broadcast, startFrom, concurrency, retry } = options;
+  const maxDeliveries = retry.attempts + 1;
+  const common = { app, handler: name, delivery, broadcast, startFrom, concurrency, maxDeliveries };
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
     ...(exact.length === 0 ? [] : [{ ...common, patterns: exact, durable: durableName(app, name) }]),

@@ -30,6 +30,27 @@ export const durableName = (app: string, handler: string, wildcard?: string): st
 
 export const deadLetterStream = (clusterId: string): string => `${clusterId}-dlq`;
 
+/** Where dead letters go back to their handlers. */
+export const retryStream = (clusterId: string): string => `${clusterId}-retry`;
+
+/** `<clusterId>-retry.<app>.<handler>`, from the durable's name. */
+export const retrySubject = (clusterId: string, durable: string): string => {
+  const at = durable.indexOf('__');
+  return `${retryStream(clusterId)}.${durable.slice(0, at)}.${durable.slice(at + 2)}`;
+};
+
+/** The durable whose handler a message of the retry stream is for. */
+export const durableOfRetry = (clusterId: string, subject: string): string =>
+  subject.slice(retryStream(clusterId).length + 1).replace('.', '__');
+
+/** Marks that a handler runs an event which may be killing its process. */
+export const runMarkSubject = (
+  clusterId: string,
+  durable: string,
+  sequence: number,
+  timestamp: string,
+): string => `${deadLetterStream(clusterId)}-run.${durable}.${sequence}-${timestamp}`;
+
 export const eventSubject = (clusterId: string, name: string): string => `${clusterId}.${name}`;
 
 /** The event name in a subject of this cluster, or the whole subject if it is foreign. */

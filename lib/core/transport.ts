@@ -1,3 +1,4 @@
+import type { DeadLetterStore, Orphan } from './dead-letter-store';
 import type { EventHeaders } from './headers';
 import type { Settlement } from './settlement';
 
@@ -58,12 +59,16 @@ export interface SubscriptionSpec {
   readonly startFrom: StartFrom;
   /** How many deliveries may be with the consumer at once. */
   readonly concurrency: number;
+  /** Deliveries after which a failure is final, by the retry policy; more of them are suspicious. */
+  readonly maxDeliveries: number;
 }
 
 /** One subscription at the broker. */
 export interface TransportSubscription {
   /** Begins to deliver. Until then the broker keeps what arrives. */
   start(): void;
+  /** Lets at most so many deliveries run at once from now on, never more than `concurrency`; 0 pauses. */
+  limit(concurrency: number): void;
   /**
    * Stops: no new deliveries, what is buffered goes back to the broker, what runs may finish within `timeout`
    * milliseconds, the rest is handed back. While stopping, a failed delivery is handed back, never dead-lettered.
@@ -92,6 +97,10 @@ export interface EventTransport {
   /** Registers the subscription at the broker; from here on nothing is missed. */
   subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription>;
   status(): TransportStatus;
+  /** Where dead letters are kept; absent if nowhere. Usable once connected. */
+  readonly deadLetters?: DeadLetterStore;
+  /** Durables of this service that no subscription claims. Called when all handlers are bound. */
+  orphans?(): Promise<readonly Orphan[]>;
   /** Sends what is still to be sent, then disconnects. Subscriptions are stopped before. Can be called again. */
   close(): Promise<void>;
 }

@@ -44,6 +44,7 @@ export function assembleEventService(
       timeout: options.handlerTimeout,
     },
     shutdownTimeout: options.shutdownTimeout,
+    maxRedrives: options.maxRedrives,
     consume: options.consume,
     ...(options.strict
       ? { assertKnown: contractRequired(new Set(options.events.map(({ name }) => name))) }

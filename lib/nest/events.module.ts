@@ -11,6 +11,7 @@ import {
   type Type,
 } from '@nestjs/common';
 import { MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
 import type { EventMiddleware, Stage } from '../core/middleware';
@@ -95,8 +96,13 @@ function moduleOf(
       EventExplorer,
       { provide: OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
       { provide: EventService, inject: [OPTIONS, ModuleRef], useFactory: connect },
+      {
+        provide: DeadLetterService,
+        inject: [EventService],
+        useFactory: (service: EventService) => service.deadLetters,
+      },
     ],
-    exports: [EventService],
+    exports: [EventService, DeadLetterService],
   };
 }
 

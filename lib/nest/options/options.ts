@@ -66,6 +66,8 @@ export interface EventsModuleOptions {
    * Default: 10000. Environment: `EVENT_SHUTDOWN_TIMEOUT`.
    */
   shutdownTimeout?: number;
+  /** How often one dead letter may be sent back to its handler, 0 to 1000. Default: 5. */
+  maxRedrives?: number;
   /**
    * `false`: emit only, so that a script that boots the application takes no events from the running service.
    * Default: `true`. Environment: `EVENT_CONSUME`, `true` or `false`.

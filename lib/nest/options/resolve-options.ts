@@ -38,6 +38,7 @@ export interface ResolvedOptions {
   readonly publishTimeout: number;
   readonly connectTimeout: number;
   readonly shutdownTimeout: number;
+  readonly maxRedrives: number;
   readonly consume: boolean;
   readonly events: readonly EventContract[];
   readonly strict: boolean;
@@ -83,6 +84,7 @@ const OPTIONS = {
   publishTimeout: from('EVENT_PUBLISH_TIMEOUT', milliseconds()),
   connectTimeout: from('EVENT_CONNECT_TIMEOUT', milliseconds()),
   shutdownTimeout: from('EVENT_SHUTDOWN_TIMEOUT', milliseconds()),
+  maxRedrives: integer(0, 1000),
   consume: from('EVENT_CONSUME', flag),
   events: anything,
   strict: flag,
@@ -134,6 +136,7 @@ export function resolveOptions(
     publishTimeout: resolvePublishTimeout(settings.publishTimeout, stream),
     connectTimeout: settings.connectTimeout?.value ?? 10_000,
     shutdownTimeout: settings.shutdownTimeout?.value ?? 10_000,
+    maxRedrives: settings.maxRedrives?.value ?? 5,
     consume: settings.consume?.value ?? true,
     events: resolveEvents(settings.events?.value),
     strict: settings.strict?.value ?? false,

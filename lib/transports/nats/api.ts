@@ -3,6 +3,9 @@ import { EventsError } from '../../core/errors';
 
 const PAUSE = 250;
 
+export const CONSUMER_NOT_FOUND = 10014;
+export const STREAM_NOT_FOUND = 10059;
+
 /** The JetStream API's own code of an error (`err_code`), if it is one of its errors. */
 export const apiErrorCode = (error: unknown): number | undefined =>
   error instanceof NatsError ? error.api_error?.err_code : undefined;

@@ -33,6 +33,7 @@ export class CoreSubscription implements TransportSubscription {
   readonly #firstFailedAt = new WeakMap<NatsDelivery, number>();
   #state: 'waiting' | 'started' | 'stopping' = 'waiting';
   #running = 0;
+  #limit = Infinity;
   #dropped = 0;
   #dropping = false;
   #denied: string | undefined;
@@ -58,9 +59,14 @@ export class CoreSubscription implements TransportSubscription {
     this.#pump();
   }
 
+  limit(concurrency: number): void {
+    this.#limit = concurrency;
+    this.#pump();
+  }
+
   get problem(): string | undefined {
     if (this.#denied !== undefined) return `subscription '${this.#spec.durable}': ${this.#denied}`;
-    return this.#dropped === 0
+    return !this.#dropping
       ? undefined
       : `subscription '${this.#spec.durable}' was too slow and lost ${this.#dropped} events`;
   }
@@ -96,7 +102,7 @@ export class CoreSubscription implements TransportSubscription {
 
   #pump(): void {
     if (this.#state === 'waiting') return;
-    while (this.#running < this.#spec.concurrency) {
+    while (this.#running < Math.min(this.#limit, this.#spec.concurrency)) {
       const delivery = this.#buffer.shift();
       if (delivery === undefined) return;
       void this.#run(delivery);
@@ -150,6 +156,8 @@ export class CoreSubscription implements TransportSubscription {
       stream: clusterId,
       sequence: 0,
       timestamp: '',
+      subject: delivery.subject,
+      storedAt: delivery.storedAt,
       firstFailedAt,
     });
   }
@@ -164,6 +172,8 @@ export class CoreSubscription implements TransportSubscription {
     }
     for (const timer of this.#retries.keys()) clearTimeout(timer);
     if (!started) this.#buffer.length = 0;
+    this.#limit = Infinity;
+    this.#pump();
     // There is no broker to hand events back to: what is buffered is handled, as long as there is time.
     if (this.#running > 0 || this.#buffer.length > 0) {
       let timer: NodeJS.Timeout | undefined;

@@ -1,23 +1,25 @@
 import { randomUUID } from 'node:crypto';
 import { deadLetterHeaders } from '../../core/dead-letter';
 import { EventsError } from '../../core/errors';
+import { emptyHeaders } from '../../core/headers';
 import { deadLetterStream, deadLetterSubject } from '../../core/names';
 import type { Failure } from '../../core/settlement';
 import type { Delivery, SubscriptionSpec } from '../../core/transport';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
+import type { Position } from './pull-source';
 
 /** The subject has a message already: this event's dead letter was written before a crash. */
 const WRONG_LAST_SEQUENCE = 10071;
 
-export interface Origin {
+export interface Origin extends Position {
   readonly stream: string;
-  /** 0 if the event was never stored. */
-  readonly sequence: number;
-  /** The server's own timestamp of the event, part of its identity. */
-  readonly timestamp: string;
+  readonly subject: string;
+  readonly storedAt: number;
   /** Milliseconds since the epoch. */
   readonly firstFailedAt: number;
+  /** What tells this dead letter from others, where it is not the place in the event stream. */
+  readonly identity?: Position;
 }
 
 /** Writes events that are given up to the dead-letter stream. */
@@ -26,31 +28,44 @@ export class DeadLetters {
     private readonly publisher: StreamPublisher,
     private readonly clusterId: string,
     private readonly timeout: number,
+    private readonly maxPayload: () => number,
   ) {}
 
   /** Resolves when the dead letter is stored, once, however often it is called for the same event and handler. */
-  async write(delivery: Delivery, spec: SubscriptionSpec, failure: Failure, origin: Origin): Promise<void> {
-    const stream = deadLetterStream(this.clusterId);
-    const unstored = origin.sequence === 0;
-    const headers = deadLetterHeaders(delivery.headers, failure, {
-      stream: origin.stream,
-      sequence: origin.sequence,
-      subject: delivery.subject,
-      storedAt: delivery.storedAt,
-      durable: spec.durable,
-      app: spec.app,
-      handler: spec.handler,
+  async write(
+    delivery: Delivery,
+    { durable, app, handler }: Pick<SubscriptionSpec, 'durable' | 'app' | 'handler'>,
+    failure: Failure,
+    { stream, sequence, timestamp, subject, storedAt, firstFailedAt, identity }: Origin,
+  ): Promise<void> {
+    const at = identity ?? { sequence, timestamp: sequence === 0 ? randomUUID() : timestamp };
+    const origin = {
+      ...{ stream, sequence, subject, storedAt, durable, app, handler, firstFailedAt },
       attempts: delivery.attempt,
-      firstFailedAt: origin.firstFailedAt,
       lastFailedAt: Date.now(),
-    });
-    const timestamp = unstored ? randomUUID() : origin.timestamp;
+    };
+    const encode = (original: Delivery['headers'], more: Record<string, string> = {}): Uint8Array =>
+      encodeHeaders({
+        ...deadLetterHeaders(original, failure, origin),
+        ...more,
+        'Nats-Expected-Last-Subject-Sequence': '0',
+      });
+    let header = encode(delivery.headers);
+    let { body } = delivery;
+    // Whatever we emitted leaves room for the failure; an event from elsewhere may not.
+    if (header.length + body.length > this.maxPayload()) {
+      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers' });
+    }
+    if (header.length + body.length > this.maxPayload()) {
+      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers, body' });
+      body = new Uint8Array();
+    }
     try {
       await this.publisher.publish({
-        subject: deadLetterSubject(this.clusterId, spec.durable, origin.sequence, timestamp, delivery.name),
-        header: encodeHeaders({ ...headers, 'Nats-Expected-Last-Subject-Sequence': '0' }),
-        body: delivery.body,
-        stream,
+        subject: deadLetterSubject(this.clusterId, durable, at.sequence, at.timestamp, delivery.name),
+        header,
+        body,
+        stream: deadLetterStream(this.clusterId),
         timeout: this.timeout,
       });
     } catch (error) {

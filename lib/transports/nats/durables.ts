@@ -8,11 +8,11 @@ import {
   type JetStreamManager,
 } from 'nats';
 import { EventsError } from '../../core/errors';
-import { eventSubject } from '../../core/names';
+import type { Orphan } from '../../core/dead-letter-store';
+import { eventSubject, retryStream, sanitize } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
-import { apiErrorCode, until } from './api';
+import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
 
-const CONSUMER_NOT_FOUND = 10014;
 const CONSUMER_EXISTS = 10148;
 
 /** Milliseconds after which the server delivers an unsettled event again. */
@@ -107,14 +107,57 @@ export class Durables {
     });
   }
 
-  /** What the server knows of a consumer; `undefined` if it is gone. */
-  async find(name: string): Promise<ConsumerInfo | undefined> {
+  /**
+   * The consumer through which dead letters come back to this service, one for all its handlers.
+   * @throws EventsError `duplicate_handler` if it belongs to a service of another name
+   */
+  async ensureRetries(app: string): Promise<ConsumerInfo> {
+    const stream = retryStream(this.#clusterId);
+    const name = sanitize(app);
+    const config = {
+      ...SETTINGS,
+      durable_name: name,
+      deliver_policy: DeliverPolicy.All,
+      filter_subject: `${stream}.${name}.>`,
+      metadata: { [META_APP]: app },
+    };
+    return until(this.#timeout, `durable '${name}'`, async () => {
+      const info = await this.#jsm.consumers.add(stream, config).catch((error: unknown) => {
+        if (apiErrorCode(error) !== CONSUMER_EXISTS) throw error;
+        return this.#jsm.consumers.info(stream, name);
+      });
+      const owner = info.config.metadata?.[META_APP];
+      if (owner === app) return info;
+      throw new EventsError(
+        'duplicate_handler',
+        `the services '${owner}' and '${app}' both have the NATS name '${name}': give one another \`appName\``,
+      );
+    });
+  }
+
+  /** Whether a handler is known by this durable. */
+  async exists(durable: string): Promise<boolean> {
     try {
-      return await this.#jsm.consumers.info(this.#clusterId, name);
+      await this.#jsm.consumers.info(this.#clusterId, durable);
+      return true;
     } catch (error) {
-      if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return undefined;
+      if (apiErrorCode(error) === CONSUMER_NOT_FOUND) return false;
       throw error;
     }
+  }
+
+  /** Durables of this service that are not among those given. */
+  async orphans(app: string, claimed: ReadonlySet<string>): Promise<Orphan[]> {
+    const found: Orphan[] = [];
+    for await (const { name, config, num_pending, num_ack_pending } of this.#jsm.consumers.list(
+      this.#clusterId,
+    )) {
+      if (config.metadata?.[META_APP] !== app || config.durable_name === undefined || claimed.has(name))
+        continue;
+      const handler = config.metadata[META_HANDLER] ?? name;
+      found.push({ durable: name, stream: this.#clusterId, handler, backlog: num_pending + num_ack_pending });
+    }
+    return found;
   }
 
   async remove(name: string): Promise<void> {

@@ -1,4 +1,5 @@
-import { createInbox, type JetStreamManager } from 'nats';
+import { createInbox, type ConsumerInfo, type JetStreamManager } from 'nats';
+import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import { deadLetterStream, eventSubject, sanitize } from '../../core/names';
 import type {
@@ -13,21 +14,30 @@ import type {
 import { jetStreamManager, until } from './api';
 import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
+import { CrashGuard } from './crash-guard';
 import { DeadLetters } from './dead-letters';
-import { Durables } from './durables';
+import { ACK_WAIT, Durables } from './durables';
+import { HandlerSource } from './handler-source';
+import { NatsDeadLetterStore } from './nats-dead-letter-store';
 import { asMsgHdrs, encodeHeaders } from './header-block';
 import type { NatsTransportOptions } from './options';
 import { StreamPublisher } from './publisher';
+import type { PullSource } from './pull-source';
 import { PullSubscription } from './pull-subscription';
+import { RetrySource, type BoundHandler } from './retry-source';
 import { provisionStreams } from './streams';
+import { Watch } from './watch';
 
 /** Kept free of every payload, so that what was accepted can also be dead-lettered, with its failure in the headers. */
 const RESERVE = 4096;
 const TICK = 1000;
+const REDRIVES_AT_ONCE = 10;
 
 interface JetStream {
+  readonly jsm: JetStreamManager;
   readonly durables: Durables;
   readonly deadLetters: DeadLetters;
+  readonly crashGuard: CrashGuard;
 }
 
 /** Events over NATS: JetStream for what is durable, core NATS for what is ephemeral. */
@@ -39,8 +49,15 @@ export class NatsTransport implements EventTransport {
   #publisher: StreamPublisher | undefined;
   #jetStream: Promise<JetStream> | undefined;
   #deadLettersOfOthers: DeadLetters | undefined;
+  #store: NatsDeadLetterStore | undefined;
+  /** The handlers that something can be redriven to, by durable. */
+  readonly #handlers = new Map<string, BoundHandler>();
+  #retries: PullSubscription | undefined;
+  #retriesReady: Promise<void> | undefined;
+  #watch: Watch | undefined;
   #flush: Promise<void> | undefined;
   #ticker: NodeJS.Timeout | undefined;
+  #tickedAt = Date.now();
   #closed = false;
 
   constructor(options: NatsTransportOptions) {
@@ -67,7 +84,7 @@ export class NatsTransport implements EventTransport {
       throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
     const durable = this.#options.delivery === 'durable';
     const header = encodeHeaders({ ...message.headers, 'Nats-Msg-Id': message.messageId });
-    const limit = (this.#link.nc.info?.max_payload ?? 1024 * 1024) - RESERVE;
+    const limit = this.#maxPayload - RESERVE;
     const size = header.length + message.body.length;
     if (size > limit) {
       throw new EventsError(
@@ -90,13 +107,33 @@ export class NatsTransport implements EventTransport {
     const subscription =
       spec.delivery === 'durable' ? await this.#pull(spec, consumer) : await this.#core(spec, consumer);
     this.#subscriptions.add(subscription);
+    if (spec.delivery === 'durable' && !spec.broadcast) this.#handlers.set(spec.durable, { spec, consumer });
     return {
-      start: () => subscription.start(),
+      start: () => {
+        subscription.start();
+        this.#retries?.start();
+      },
+      limit: (concurrency) => subscription.limit(concurrency),
       stop: async (timeout) => {
-        await subscription.stop(timeout);
+        this.#handlers.delete(spec.durable);
+        // With the last handler, what was redriven to this service has nowhere to go.
+        await Promise.all([
+          subscription.stop(timeout),
+          ...(this.#handlers.size === 0 && this.#retries !== undefined ? [this.#retries.stop(timeout)] : []),
+        ]);
         this.#subscriptions.delete(subscription);
       },
     };
+  }
+
+  get deadLetters(): DeadLetterStore | undefined {
+    return this.#store;
+  }
+
+  async orphans(): Promise<Orphan[]> {
+    if (this.#jetStream === undefined) return [];
+    const { durables } = await this.#jetStream;
+    return durables.orphans(this.#options.app, new Set(this.#handlers.keys()));
   }
 
   status(): TransportStatus {
@@ -105,7 +142,10 @@ export class NatsTransport implements EventTransport {
       problems: [
         ...(this.#link.connected || this.#closed ? [] : ['not connected to NATS']),
         ...[...this.#link.denied].map((what) => `the server denies this service to ${what}`),
-        ...[...this.#subscriptions].flatMap(({ problem }) => (problem === undefined ? [] : [problem])),
+        ...(this.#watch?.problems ?? []),
+        ...[...this.#subscriptions, ...(this.#retries === undefined ? [] : [this.#retries])].flatMap(
+          ({ problem }) => (problem === undefined ? [] : [problem]),
+        ),
       ],
     };
   }
@@ -113,7 +153,7 @@ export class NatsTransport implements EventTransport {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    await Promise.all([...this.#subscriptions].map((subscription) => subscription.stop(0)));
+    await Promise.all([...this.#subscriptions, ...this.#pulls()].map((subscription) => subscription.stop(0)));
     clearInterval(this.#ticker);
     this.#publisher?.close();
     await this.#link.close();
@@ -124,10 +164,25 @@ export class NatsTransport implements EventTransport {
     this.#jetStream ??= (async () => {
       const jsm = await this.#manager();
       const info = await provisionStreams(jsm, this.#options);
-      const { clusterId, connectTimeout } = this.#options;
+      const { clusterId, connectTimeout: timeout, publishTimeout, logger } = this.#options;
+      const publisher = this.#publisherOf();
+      const durables = new Durables(jsm, clusterId, info.state.last_seq, timeout);
+      const inboxPrefix = this.#inboxPrefix;
+      this.#store = new NatsDeadLetterStore({
+        link: this.#link,
+        jsm,
+        publisher,
+        durables,
+        clusterId,
+        inboxPrefix,
+        timeout,
+      });
+      this.#watch = new Watch(jsm, clusterId, () => this.#pulls());
       return {
-        durables: new Durables(jsm, clusterId, info.state.last_seq, connectTimeout),
+        jsm,
+        durables,
         deadLetters: this.#deadLetters(),
+        crashGuard: new CrashGuard(publisher, jsm, clusterId, publishTimeout, logger),
       };
     })();
     this.#jetStream.catch(() => (this.#jetStream = undefined));
@@ -135,22 +190,51 @@ export class NatsTransport implements EventTransport {
   }
 
   async #pull(spec: SubscriptionSpec, consumer: Consumer): Promise<PullSubscription> {
-    const { durables, deadLetters } = await this.#durable();
+    const jetStream = await this.#durable();
+    const { durables } = jetStream;
+    const { clusterId } = this.#options;
     const info = spec.broadcast
       ? await durables.createBroadcast(spec, `${spec.durable}__${createInbox().split('.').at(-1)}`)
       : await durables.ensure(spec);
-    const { clusterId, logger } = this.#options;
-    const parts = {
-      link: this.#link,
-      durables,
-      deadLetters,
-      clusterId,
-      inboxPrefix: this.#inboxPrefix,
-      logger,
-    };
-    const subscription = new PullSubscription(parts, spec, info, consumer);
+    const subscription = this.#subscribe(
+      jetStream,
+      new HandlerSource(clusterId, spec, info, consumer, jetStream),
+    );
     await this.#assertPermitted([subscription.pullSubject, `$JS.ACK.${clusterId}.${info.name}.0.0.0.0.0`]);
+    if (!spec.broadcast) {
+      this.#retriesReady ??= this.#prepareRetries(jetStream);
+      this.#retriesReady.catch(() => (this.#retriesReady = undefined));
+      await this.#retriesReady;
+    }
     return subscription;
+  }
+
+  /** One consumer for all that is redriven to this service. */
+  async #prepareRetries(jetStream: JetStream): Promise<void> {
+    const { app, clusterId } = this.#options;
+    const recreate = (): Promise<ConsumerInfo> => jetStream.durables.ensureRetries(app);
+    const parts = {
+      ...jetStream,
+      clusterId,
+      handlers: this.#handlers,
+      concurrency: REDRIVES_AT_ONCE,
+      recreate,
+    };
+    this.#retries = this.#subscribe(jetStream, new RetrySource(parts, await recreate()));
+  }
+
+  #subscribe({ jsm }: JetStream, source: PullSource): PullSubscription {
+    const provision = (): Promise<unknown> => provisionStreams(jsm, this.#options);
+    const { logger } = this.#options;
+    return new PullSubscription(
+      { link: this.#link, jsm, inboxPrefix: this.#inboxPrefix, logger, provision },
+      source,
+    );
+  }
+
+  #pulls(): PullSubscription[] {
+    const pulls = [...this.#subscriptions].filter((each) => each instanceof PullSubscription);
+    return this.#retries === undefined ? pulls : [...pulls, this.#retries];
   }
 
   async #core(spec: SubscriptionSpec, consumer: Consumer): Promise<CoreSubscription> {
@@ -234,7 +318,12 @@ export class NatsTransport implements EventTransport {
   }
 
   #deadLetters(): DeadLetters {
-    return new DeadLetters(this.#publisherOf(), this.#options.clusterId, this.#options.publishTimeout);
+    const { clusterId, publishTimeout } = this.#options;
+    return new DeadLetters(this.#publisherOf(), clusterId, publishTimeout, () => this.#maxPayload);
+  }
+
+  get #maxPayload(): number {
+    return this.#link.nc.info?.max_payload ?? 1024 * 1024;
   }
 
   #publisherOf(): StreamPublisher {
@@ -244,7 +333,14 @@ export class NatsTransport implements EventTransport {
 
   #tick(): void {
     const now = Date.now();
-    for (const subscription of this.#subscriptions)
-      if (subscription instanceof PullSubscription) subscription.tick(now);
+    if (now - this.#tickedAt > ACK_WAIT) {
+      this.#options.logger.warn(
+        `event_loop_blocked: nothing ran in this process for ${now - this.#tickedAt} ms, longer than the broker waits ` +
+          `(${ACK_WAIT} ms): events it held may be handled twice`,
+      );
+    }
+    this.#tickedAt = now;
+    for (const subscription of this.#pulls()) subscription.tick(now);
+    if (this.#link.connected) void this.#watch?.tick(now);
   }
 }

@@ -6,17 +6,28 @@ const MAX_BUFFER = 500;
  */
 export class PullDemand {
   readonly #concurrency: number;
+  #limit: number;
   #requested = 0;
   #finished = 0;
   #rate = 0;
 
   constructor(concurrency: number) {
     this.#concurrency = concurrency;
+    this.#limit = concurrency;
   }
 
   /** Events the server was asked for and has not delivered. */
   get requested(): number {
     return this.#requested;
+  }
+
+  /** How many may run at once. */
+  get limit(): number {
+    return this.#limit;
+  }
+
+  set limit(limit: number) {
+    this.#limit = Math.min(limit, this.#concurrency);
   }
 
   /**
@@ -25,7 +36,8 @@ export class PullDemand {
    */
   next(held: number): number {
     const buffer = Math.min(MAX_BUFFER, Math.max(this.#concurrency, this.#rate, this.#finished));
-    const target = this.#concurrency + buffer;
+    // Held down, nothing is fetched beyond what may run.
+    const target = this.#limit < this.#concurrency ? this.#limit : this.#concurrency + buffer;
     const missing = target - held - this.#requested;
     // Small requests cost the server as much as large ones: wait until a good part is missing.
     if (missing <= 0 || (this.#requested > 0 && missing < target / 4)) return 0;

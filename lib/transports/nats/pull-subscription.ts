@@ -1,14 +1,21 @@
-import { createInbox, type ConsumerInfo, type Msg, type NatsError, type Subscription } from 'nats';
+import {
+  createInbox,
+  type ConsumerInfo,
+  type JetStreamManager,
+  type Msg,
+  type NatsError,
+  type Subscription,
+} from 'nats';
 import type { EventsLogger } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
-import type { Consumer, Delivery, SubscriptionSpec, TransportSubscription } from '../../core/transport';
-import { millisOf, parseAckSubject } from './ack-subject';
+import type { Delivery, TransportSubscription } from '../../core/transport';
+import { parseAckSubject, type AckInfo } from './ack-subject';
+import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
 import type { NatsLink } from './connection';
-import type { DeadLetters } from './dead-letters';
-import { ACK_WAIT, type Durables } from './durables';
+import { ACK_WAIT } from './durables';
 import { statusOf } from './header-block';
-import { NatsDelivery } from './nats-delivery';
 import { PullDemand } from './pull-demand';
+import type { Position, PullSource } from './pull-source';
 
 /** Milliseconds a pull request lives, and how often the server shows that it still has it. */
 const EXPIRES = 30_000;
@@ -23,6 +30,7 @@ const RECOVERY_PAUSE = 100;
 const MAX_DELAY = 8_640_000_000;
 /** Milliseconds until an event whose consumer broke its contract is tried again. */
 const BROKEN_CONSUMER_RETRY = 1000;
+const MAX_REMEMBERED_FAILURES = 50_000;
 
 const ACK = Buffer.from('+ACK');
 const NAK = Buffer.from('-NAK');
@@ -31,18 +39,16 @@ const TERM = Buffer.from('+TERM');
 
 export interface PullParts {
   readonly link: NatsLink;
-  readonly durables: Durables;
-  readonly deadLetters: DeadLetters;
-  readonly clusterId: string;
+  readonly jsm: JetStreamManager;
   readonly inboxPrefix: string;
   readonly logger: EventsLogger;
+  /** Makes sure that the streams are there; called when one is not. */
+  readonly provision: () => Promise<unknown>;
 }
 
 /** An event this process holds: buffered, running, or being written as a dead letter. */
-interface Held {
+interface Held extends Position {
   readonly delivery: Delivery;
-  readonly sequence: number;
-  readonly timestamp: string;
   /** Where to settle; replaced when the server delivers the event again while it is held. */
   reply: string;
   settled: boolean;
@@ -53,35 +59,34 @@ interface Held {
 /** Consumes one JetStream consumer by pull requests, with bounded buffering, and settles what it delivers. */
 export class PullSubscription implements TransportSubscription {
   readonly #parts: PullParts;
-  readonly #spec: SubscriptionSpec;
-  readonly #consumer: Consumer;
+  readonly #source: PullSource;
   readonly #demand: PullDemand;
   readonly #held = new Map<number, Held>();
-  readonly #buffer: Held[] = [];
+  #buffer: Held[] = [];
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
   readonly #unsent: { reply: string; payload: Uint8Array }[] = [];
   readonly #unlisten: () => void;
-  readonly #subject: string;
-  #name: string;
+  readonly #inbox: string;
+  #consumer: string;
   #running = 0;
   #idle: (() => void) | undefined;
   #subscription: Subscription | undefined;
   #state: 'waiting' | 'started' | 'stopping' | 'stopped' = 'waiting';
   #stopped: Promise<void> | undefined;
   #heardAt = 0;
-  #highest: number;
+  #ackFloor: number;
   #problem: string | undefined;
+  #deadLetterProblem: string | undefined;
   #recovering = false;
 
-  constructor(parts: PullParts, spec: SubscriptionSpec, info: ConsumerInfo, consumer: Consumer) {
+  constructor(parts: PullParts, source: PullSource) {
     this.#parts = parts;
-    this.#spec = spec;
-    this.#consumer = consumer;
-    this.#demand = new PullDemand(spec.concurrency);
-    this.#name = info.name;
-    this.#highest = info.ack_floor.stream_seq;
-    this.#subject = createInbox(parts.inboxPrefix);
+    this.#source = source;
+    this.#demand = new PullDemand(source.concurrency);
+    this.#consumer = source.consumer;
+    this.#ackFloor = source.ackFloor;
+    this.#inbox = createInbox(parts.inboxPrefix);
     this.#unlisten = parts.link.listen({
       disconnected: () => this.#demand.reset(),
       reconnected: () => this.#onReconnect(),
@@ -94,15 +99,26 @@ export class PullSubscription implements TransportSubscription {
   start(): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'started';
-    this.#subscription = this.#parts.link.nc.subscribe(this.#subject, {
+    this.#subscription = this.#parts.link.nc.subscribe(this.#inbox, {
       callback: (error, msg) => this.#onMessage(error, msg),
     });
     this.#pull();
   }
 
+  limit(concurrency: number): void {
+    this.#demand.limit = concurrency;
+    this.#pump();
+  }
+
   /** What is wrong with it at this moment. */
   get problem(): string | undefined {
-    return this.#problem === undefined ? undefined : `subscription '${this.#spec.durable}': ${this.#problem}`;
+    const problem = this.#problem ?? this.#deadLetterProblem;
+    return problem === undefined ? undefined : `'${this.#source.label}': ${problem}`;
+  }
+
+  /** Where it asks for events. */
+  get pullSubject(): string {
+    return `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.#consumer}`;
   }
 
   /** Called once a second by the transport. */
@@ -119,13 +135,42 @@ export class PullSubscription implements TransportSubscription {
     else this.#pull();
   }
 
-  stop(timeout: number): Promise<void> {
-    return (this.#stopped ??= this.#stop(timeout));
+  /**
+   * Looks at its consumer: remembers its position in case it is lost, and finds what is wrong with it.
+   * @param lastSequence of the stream
+   */
+  async observe(lastSequence: number): Promise<void> {
+    if (this.#state !== 'started' || this.#recovering || !this.#parts.link.connected) return;
+    let info: ConsumerInfo;
+    try {
+      info = await this.#parts.jsm.consumers.info(this.#source.stream, this.#consumer);
+    } catch (error) {
+      const code = apiErrorCode(error);
+      if (code === CONSUMER_NOT_FOUND || code === STREAM_NOT_FOUND)
+        void this.#recover('its consumer is gone');
+      return;
+    }
+    const floor = info.ack_floor.stream_seq;
+    if (floor > lastSequence) {
+      const problem =
+        `its position (${floor}) is beyond the end of stream '${this.#source.stream}' (${lastSequence}), which has lost ` +
+        `its tail: new events do not arrive until the stream has grown past it, or the durable is removed and the service restarted`;
+      if (this.#problem !== problem) this.#parts.logger.error(`'${this.#source.label}': ${problem}`);
+      this.#problem = problem;
+      return;
+    }
+    this.#problem = undefined;
+    this.#ackFloor = floor;
+    for (const sequence of this.#failedAt.keys()) if (sequence <= floor) this.#failedAt.delete(sequence);
+    // The server knows of no request of anybody's, and we believe that ours is alive.
+    if (info.num_waiting === 0 && info.num_pending > 0 && this.#demand.requested > 0) {
+      this.#demand.reset();
+      this.#pull();
+    }
   }
 
-  /** Where it asks for events. */
-  get pullSubject(): string {
-    return `$JS.API.CONSUMER.MSG.NEXT.${this.#parts.clusterId}.${this.#name}`;
+  stop(timeout: number): Promise<void> {
+    return (this.#stopped ??= this.#stop(timeout));
   }
 
   #pull(): void {
@@ -134,7 +179,7 @@ export class PullSubscription implements TransportSubscription {
     if (batch === 0) return;
     this.#heardAt = Date.now();
     const request = { batch, expires: EXPIRES * 1e6, idle_heartbeat: HEARTBEAT * 1e6 };
-    this.#parts.link.nc.publish(this.pullSubject, JSON.stringify(request), { reply: this.#subject });
+    this.#parts.link.nc.publish(this.pullSubject, JSON.stringify(request), { reply: this.#inbox });
   }
 
   #onMessage(error: NatsError | null, msg: Msg): void {
@@ -146,39 +191,30 @@ export class PullSubscription implements TransportSubscription {
       }
       this.#heardAt = Date.now();
       const info = parseAckSubject(msg.reply ?? '');
-      if (info === undefined) return this.#onStatus(msg);
-      this.#problem = undefined;
-      this.#demand.delivered();
-      const { sequence, timestamp } = info;
-      const reply = msg.reply as string;
-      if (this.#state !== 'started') return this.#send(reply, NAK);
-
-      const again = this.#held.get(sequence);
-      if (again !== undefined && again.timestamp === timestamp) {
-        // Delivered again while it is in hands here (the server lost our heartbeat): it goes on, and settles there.
-        again.reply = reply;
-        return;
-      }
-      const held: Held = {
-        delivery: new NatsDelivery(
-          msg,
-          this.#parts.clusterId,
-          `${this.#parts.clusterId}-${sequence}`,
-          info.deliveries,
-          millisOf(timestamp),
-        ),
-        sequence,
-        timestamp,
-        reply,
-        settled: false,
-        toldAt: this.#heardAt,
-      };
-      this.#held.set(sequence, held);
-      this.#buffer.push(held);
-      this.#pump();
+      if (info === undefined) this.#onStatus(msg);
+      else this.#onDelivery(msg, info);
     } catch (failure) {
-      this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${String(failure)}`);
+      this.#parts.logger.error(`'${this.#source.label}' could not take a message: ${String(failure)}`);
     }
+  }
+
+  #onDelivery(msg: Msg, info: AckInfo): void {
+    this.#demand.delivered();
+    const { sequence, timestamp } = info;
+    const reply = msg.reply as string;
+    if (this.#state !== 'started') return this.#send(reply, NAK);
+
+    const again = this.#held.get(sequence);
+    if (again !== undefined && again.timestamp === timestamp) {
+      // Delivered again while it is in hands here (the server lost our heartbeat): it goes on, and settles there.
+      again.reply = reply;
+      return;
+    }
+    const delivery = this.#source.toDelivery(msg, info);
+    const held: Held = { delivery, sequence, timestamp, reply, settled: false, toldAt: this.#heardAt };
+    this.#held.set(sequence, held);
+    this.#buffer.push(held);
+    this.#pump();
   }
 
   #onStatus(msg: Msg): void {
@@ -199,25 +235,19 @@ export class PullSubscription implements TransportSubscription {
   async #recover(why: string): Promise<void> {
     if (this.#recovering || this.#state !== 'started') return;
     this.#recovering = true;
-    const { durables, logger, link } = this.#parts;
+    const { logger, link } = this.#parts;
     this.#demand.reset();
     try {
       await pause(RECOVERY_PAUSE);
       while (this.#state === 'started' && link.connected) {
         try {
-          if ((await durables.find(this.#name)) === undefined) {
-            this.#problem = `its consumer was deleted`;
-            logger.error(
-              `the consumer of '${this.#spec.durable}' was deleted at the server; creating it again`,
-            );
-            await this.#recreate();
-          }
+          await this.#restore();
           this.#problem = undefined;
           break;
         } catch (error) {
           this.#problem = `${why}; ${(error as Error).message}`;
           logger.warn(
-            `'${this.#spec.durable}' cannot consume (${why}): ${(error as Error).message}; trying again`,
+            `'${this.#source.label}' cannot consume (${why}): ${(error as Error).message}; trying again`,
           );
           await pause(5 * RECOVERY_PAUSE);
         }
@@ -228,17 +258,38 @@ export class PullSubscription implements TransportSubscription {
     this.#pull();
   }
 
-  async #recreate(): Promise<void> {
-    const { durables } = this.#parts;
-    const from = Math.min(this.#highest + 1, ...this.#held.keys(), ...this.#failedAt.keys());
-    const info = this.#spec.broadcast
-      ? await durables.createBroadcast(this.#spec, this.#name, from)
-      : await durables.recreate(this.#spec, from);
-    this.#name = info.name;
+  /** What we own and is gone is made again, at the position it had. */
+  async #restore(): Promise<void> {
+    const { jsm, logger, provision } = this.#parts;
+    const { stream, label } = this.#source;
+    try {
+      await jsm.consumers.info(stream, this.#consumer);
+    } catch (error) {
+      const code = apiErrorCode(error);
+      if (code !== CONSUMER_NOT_FOUND && code !== STREAM_NOT_FOUND) throw error;
+      this.#problem =
+        code === STREAM_NOT_FOUND ? `stream '${stream}' was deleted` : 'its consumer was deleted';
+      logger.error(`'${label}': ${this.#problem} at the server; making it again`);
+      if (code === STREAM_NOT_FOUND) {
+        await provision();
+        this.#forget();
+      }
+      // Other instances may hold events behind our own: the shared position is what the server last confirmed.
+      this.#consumer = await this.#source.recreate(this.#ackFloor + 1);
+    }
+  }
+
+  /** A new stream counts from one: an old settlement would hit another event. */
+  #forget(): void {
+    for (const held of this.#held.values()) held.settled = true;
+    this.#held.clear();
+    this.#buffer = [];
+    this.#failedAt.clear();
+    this.#ackFloor = 0;
   }
 
   #pump(): void {
-    while (this.#running < this.#spec.concurrency && this.#state === 'started') {
+    while (this.#running < this.#demand.limit && this.#state === 'started') {
       const held = this.#buffer.shift();
       if (held === undefined) break;
       void this.#run(held);
@@ -250,9 +301,9 @@ export class PullSubscription implements TransportSubscription {
     this.#running++;
     let settlement: Settlement;
     try {
-      settlement = await this.#consumer(held.delivery);
+      settlement = await this.#source.consume(held.delivery, held);
     } catch (error) {
-      this.#parts.logger.error(`the consumer of '${this.#spec.durable}' threw: ${String(error)}`);
+      this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${String(error)}`);
       settlement = { kind: 'retry', delay: BROKEN_CONSUMER_RETRY };
     }
     this.#demand.finished();
@@ -261,7 +312,7 @@ export class PullSubscription implements TransportSubscription {
     } catch (error) {
       // Unsettled, the server delivers it again after the acknowledgement wait.
       this.#held.delete(held.sequence);
-      this.#parts.logger.error(`'${this.#spec.durable}' could not settle an event: ${String(error)}`);
+      this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${String(error)}`);
     }
     this.#running--;
     if (this.#running === 0) this.#idle?.();
@@ -277,7 +328,9 @@ export class PullSubscription implements TransportSubscription {
       // A failure while stopping may come of the stopping itself: another instance tries again.
       this.#finish(held, settlement.kind === 'retry' && settlement.delay > 0 ? nak(settlement.delay) : NAK);
     } else if (settlement.kind === 'retry') {
-      if (!this.#failedAt.has(held.sequence)) this.#failedAt.set(held.sequence, Date.now());
+      if (!this.#failedAt.has(held.sequence) && this.#failedAt.size < MAX_REMEMBERED_FAILURES) {
+        this.#failedAt.set(held.sequence, Date.now());
+      }
       this.#finish(held, nak(settlement.delay));
     } else {
       await this.#deadLetter(held, settlement.failure);
@@ -286,20 +339,22 @@ export class PullSubscription implements TransportSubscription {
 
   /** Stored and confirmed first, ended at the broker second: a crash in between leaves two copies, never none. */
   async #deadLetter(held: Held, failure: Failure): Promise<void> {
-    const { delivery, sequence, timestamp } = held;
+    const { delivery, sequence } = held;
     const firstFailedAt =
       this.#failedAt.get(sequence) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
-    const origin = { stream: this.#parts.clusterId, sequence, timestamp, firstFailedAt };
     try {
-      await this.#parts.deadLetters.write(delivery, this.#spec, failure, origin);
+      await this.#source.deadLetter(delivery, failure, held, firstFailedAt);
     } catch (error) {
-      this.#problem = `a dead letter could not be written: ${(error as Error).message}`;
+      this.#deadLetterProblem = `a dead letter could not be written: ${(error as Error).message}`;
       this.#parts.logger.error(
-        `'${delivery.name}' (stream ${origin.stream}, sequence ${sequence}) of '${this.#spec.durable}' could not be ` +
+        `'${delivery.name}' (stream ${this.#source.stream}, sequence ${sequence}) of '${this.#source.label}' could not be ` +
           `dead-lettered and stays in the stream; tried again in ${DEAD_LETTER_RETRY} ms: ${(error as Error).message}`,
       );
-      return this.#finish(held, nak(DEAD_LETTER_RETRY));
+      this.#finish(held, nak(DEAD_LETTER_RETRY));
+      await this.#parts.provision().catch(() => undefined);
+      return;
     }
+    this.#deadLetterProblem = undefined;
     this.#failedAt.delete(sequence);
     this.#finish(held, TERM);
   }
@@ -308,7 +363,6 @@ export class PullSubscription implements TransportSubscription {
     if (held.settled) return;
     held.settled = true;
     if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
-    if (held.sequence > this.#highest) this.#highest = held.sequence;
     // The client drops what is published while it is disconnected.
     if (this.#parts.link.connected) this.#send(held.reply, payload);
     else this.#unsent.push({ reply: held.reply, payload });
@@ -326,7 +380,7 @@ export class PullSubscription implements TransportSubscription {
 
   async #stop(timeout: number): Promise<void> {
     this.#state = 'stopping';
-    const { link, durables, logger } = this.#parts;
+    const { link, logger } = this.#parts;
     if (this.#subscription !== undefined && link.connected) {
       // Until the server has seen the unsubscription, messages arrive; they are handed back above.
       await Promise.race([
@@ -345,13 +399,13 @@ export class PullSubscription implements TransportSubscription {
     }
     if (this.#running > 0) {
       logger.warn(
-        `${this.#running} events of '${this.#spec.handler}' did not finish within ${timeout} ms; handed back`,
+        `${this.#running} events of '${this.#source.label}' did not finish within ${timeout} ms; handed back`,
       );
     }
     for (const held of [...this.#held.values()]) this.#finish(held, NAK);
     this.#state = 'stopped';
     this.#unlisten();
-    if (this.#spec.broadcast && link.connected) await durables.remove(this.#name).catch(() => undefined);
+    if (link.connected) await this.#source.stopped?.(this.#consumer).catch(() => undefined);
   }
 }
 

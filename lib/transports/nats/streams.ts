@@ -8,11 +8,10 @@ import {
   type StreamInfo,
 } from 'nats';
 import { EventsError } from '../../core/errors';
-import { deadLetterStream } from '../../core/names';
-import { apiErrorCode, until } from './api';
+import { deadLetterStream, retryStream } from '../../core/names';
+import { apiErrorCode, STREAM_NOT_FOUND, until } from './api';
 import type { NatsStreamLimits, NatsStreamOptions, NatsTransportOptions } from './options';
 
-const STREAM_NOT_FOUND = 10059;
 const STREAM_NAME_IN_USE = 10058;
 const SUBJECTS_OVERLAP = 10065;
 
@@ -38,44 +37,74 @@ export async function provisionStreams(
 ): Promise<StreamInfo> {
   const { clusterId } = options;
   const dlq = deadLetterStream(clusterId);
+  const retry = retryStream(clusterId);
+  const { Limits, Workqueue } = RetentionPolicy;
   const [events] = await Promise.all([
-    provision(jsm, options, clusterId, `${clusterId}.>`, options.events, 'stream'),
-    provision(jsm, options, dlq, `${dlq}.>`, options.deadLetters, 'stream.deadLetter'),
+    provision(
+      jsm,
+      options,
+      { name: clusterId, subjects: [`${clusterId}.>`], retention: Limits },
+      options.events,
+      'stream',
+    ),
+    // The marks of the crash guard live beside the dead letters, where no listing sees them.
+    provision(
+      jsm,
+      options,
+      { name: dlq, subjects: [`${dlq}.>`, `${dlq}-run.>`], retention: Limits },
+      options.deadLetters,
+      'stream.deadLetter',
+    ),
+    // A redriven event is as safe as the dead letter it was, and gone when it is settled.
+    provision(
+      jsm,
+      options,
+      { name: retry, subjects: [`${retry}.>`], retention: Workqueue },
+      { ...options.deadLetters, explicit: {} },
+      'stream.deadLetter',
+    ),
   ]);
   return events;
+}
+
+interface StreamShape {
+  readonly name: string;
+  readonly subjects: readonly string[];
+  readonly retention: RetentionPolicy;
 }
 
 async function provision(
   jsm: JetStreamManager,
   options: NatsTransportOptions,
-  name: string,
-  subject: string,
+  shape: StreamShape,
   wanted: NatsStreamOptions,
   option: string,
 ): Promise<StreamInfo> {
+  const { name } = shape;
+  const subjects = shape.subjects.join("', '");
   return until(options.connectTimeout, `stream '${name}'`, async () => {
     const found = await jsm.streams.info(name).catch((error: unknown) => {
       if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
       throw error;
     });
-    if (found !== undefined) return reconcile(jsm, options, found, subject, wanted, option);
+    if (found !== undefined) return reconcile(jsm, options, found, shape, wanted, option);
     if (options.manage === false) {
       throw new EventsError(
         'stream_mismatch',
-        `stream '${name}' does not exist and \`stream.manage\` is false: create it with the subject '${subject}'`,
+        `stream '${name}' does not exist and \`stream.manage\` is false: create it with the subjects '${subjects}'`,
       );
     }
     try {
-      return await jsm.streams.add(configOf(name, subject, wanted.effective));
+      return await jsm.streams.add(configOf(shape, wanted.effective));
     } catch (error) {
       // Another service created it in this moment with other options: look at what it made.
       if (apiErrorCode(error) === STREAM_NAME_IN_USE) {
-        return reconcile(jsm, options, await jsm.streams.info(name), subject, wanted, option);
+        return reconcile(jsm, options, await jsm.streams.info(name), shape, wanted, option);
       }
       if (apiErrorCode(error) === SUBJECTS_OVERLAP) {
         throw new EventsError(
           'stream_mismatch',
-          `cannot create stream '${name}': another stream already takes subjects of '${subject}'; ` +
+          `cannot create stream '${name}': another stream already takes subjects of '${subjects}'; ` +
             `choose another \`clusterId\` (NATS_CLUSTER_ID) or remove that stream's subjects`,
           { cause: error, serverCode: SUBJECTS_OVERLAP },
         );
@@ -89,19 +118,19 @@ async function reconcile(
   jsm: JetStreamManager,
   options: NatsTransportOptions,
   info: StreamInfo,
-  subject: string,
+  shape: StreamShape,
   wanted: NatsStreamOptions,
   option: string,
 ): Promise<StreamInfo> {
   const { config } = info;
   const { name } = config;
   const fatal = [
-    ...(config.subjects.some((s) => s === subject || s === '>')
+    ...shape.subjects
+      .filter((subject) => !config.subjects.some((s) => s === subject || s === '>'))
+      .map((subject) => `it takes ${config.subjects.join(', ')}, not '${subject}'`),
+    ...(config.retention === shape.retention
       ? []
-      : [`it takes ${config.subjects.join(', ')}, not '${subject}'`]),
-    ...(config.retention === RetentionPolicy.Limits
-      ? []
-      : [`its retention is '${config.retention}', not 'limits'`]),
+      : [`its retention is '${config.retention}', not '${shape.retention}'`]),
     ...(config.storage === StorageType.Memory && wanted.effective.storage !== 'memory'
       ? [
           "it is stored in memory and loses events when its server restarts; set `stream.storage: 'memory'` to accept that",
@@ -134,7 +163,7 @@ async function reconcile(
     );
   }
   if (wider.length === 0) return info;
-  const target = configOf(name, subject, wanted.effective);
+  const target = configOf(shape, wanted.effective);
   const changes = Object.fromEntries(wider.map((key) => [CONFIG_KEYS[key], target[CONFIG_KEYS[key]]]));
   options.logger.log(
     `stream '${name}' is widened: ${wider.map((key) => `${key} ${wanted.effective[key]}`).join(', ')}`,
@@ -162,14 +191,13 @@ function isWider(key: keyof NatsStreamLimits, limits: NatsStreamLimits, config: 
 }
 
 function configOf(
-  name: string,
-  subject: string,
+  { name, subjects, retention }: StreamShape,
   limits: NatsStreamLimits,
 ): Partial<StreamConfig> & { name: string } {
   return {
     name,
-    subjects: [subject],
-    retention: RetentionPolicy.Limits,
+    subjects: [...subjects],
+    retention,
     // A full stream refuses what is new, so that what was acknowledged stays.
     discard: DiscardPolicy.New,
     storage: limits.storage === 'memory' ? StorageType.Memory : StorageType.File,

@@ -1,0 +1,105 @@
+import type { JetStreamManager } from 'nats';
+import type { DeadLetterScan, DeadLetterStore, StoredDeadLetter } from '../../core/dead-letter-store';
+import { EventsError } from '../../core/errors';
+import { emptyHeaders } from '../../core/headers';
+import { deadLetterStream, retryStream, retrySubject } from '../../core/names';
+import { apiErrorCode } from './api';
+import type { NatsLink } from './connection';
+import type { Durables } from './durables';
+import { encodeHeaders } from './header-block';
+import type { StreamPublisher } from './publisher';
+import { readStream, type StoredMessage } from './stream-reader';
+
+const MESSAGE_NOT_FOUND = 10037;
+const SEQUENCE_NOT_FOUND = 10043;
+
+export interface StoreParts {
+  readonly link: NatsLink;
+  readonly jsm: JetStreamManager;
+  readonly publisher: StreamPublisher;
+  readonly durables: Durables;
+  readonly clusterId: string;
+  readonly inboxPrefix: string;
+  /** Milliseconds. */
+  readonly timeout: number;
+}
+
+/** The stream `<clusterId>-dlq`, and the way back over `<clusterId>-retry`. */
+export class NatsDeadLetterStore implements DeadLetterStore {
+  readonly #parts: StoreParts;
+  readonly #stream: string;
+
+  constructor(parts: StoreParts) {
+    this.#parts = parts;
+    this.#stream = deadLetterStream(parts.clusterId);
+  }
+
+  async scan({ after, limit, headersOnly = false }: DeadLetterScan): Promise<StoredDeadLetter[]> {
+    return (await this.#read(Number(after ?? 0) + 1, limit, headersOnly)).map(toDeadLetter);
+  }
+
+  async newest(): Promise<number> {
+    return (await this.#parts.jsm.streams.info(this.#stream)).state.last_seq;
+  }
+
+  async get(id: string): Promise<StoredDeadLetter | undefined> {
+    const [message] = await this.#read(Number(id), 1, false);
+    return message?.sequence === Number(id) ? toDeadLetter(message) : undefined;
+  }
+
+  async redrive({ id, headers, body }: StoredDeadLetter, redrives: number): Promise<void> {
+    const { durables, publisher, clusterId, timeout } = this.#parts;
+    const durable = headers['Event-Origin-Durable'] ?? '';
+    const handler = headers['Event-Origin-Handler'] ?? durable;
+    if (!durable.includes('__') || !(await durables.exists(durable))) {
+      throw new EventsError(
+        'no_handler',
+        `dead letter ${id} is for handler '${handler}' of '${headers['Event-Origin-App']}', and there is no durable ` +
+          `'${durable}': it was renamed or removed, or it is a broadcast or ephemeral one, which cannot be redriven`,
+      );
+    }
+    if (headers['Event-Failure-Omitted']?.includes('body')) {
+      throw new EventsError(
+        'no_handler',
+        `dead letter ${id} was too large to keep its body: the event is at sequence ` +
+          `${headers['Event-Origin-Sequence']} of stream '${headers['Event-Origin-Stream']}'`,
+      );
+    }
+    const kept = emptyHeaders();
+    for (const [key, value] of Object.entries(headers)) {
+      if (!/^(?:event-failure-|nats-)/i.test(key)) kept[key] = value;
+    }
+    kept['Event-Redrives'] = String(redrives);
+    kept['Nats-Msg-Id'] = `${id}-${redrives}`;
+    await publisher.publish({
+      subject: retrySubject(clusterId, durable),
+      header: encodeHeaders(kept),
+      body,
+      stream: retryStream(clusterId),
+      timeout,
+    });
+  }
+
+  async remove(id: string): Promise<boolean> {
+    try {
+      return await this.#parts.jsm.streams.deleteMessage(this.#stream, Number(id), false);
+    } catch (error) {
+      const code = apiErrorCode(error);
+      if (code === MESSAGE_NOT_FOUND || code === SEQUENCE_NOT_FOUND) return false;
+      throw error;
+    }
+  }
+
+  #read(from: number, limit: number, headersOnly: boolean): Promise<StoredMessage[]> {
+    const { link, jsm, inboxPrefix } = this.#parts;
+    const query = { stream: this.#stream, filter: `${this.#stream}.>`, from, limit, headersOnly };
+    return readStream(link.nc, jsm, inboxPrefix, query);
+  }
+}
+
+const toDeadLetter = ({ sequence, headers, body, storedAt }: StoredMessage): StoredDeadLetter => ({
+  id: String(sequence),
+  headers,
+  body,
+  storedAt,
+});

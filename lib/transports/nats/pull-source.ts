@@ -1,0 +1,33 @@
+import type { Msg } from 'nats';
+import type { Failure, Settlement } from '../../core/settlement';
+import type { Delivery } from '../../core/transport';
+import type { AckInfo } from './ack-subject';
+
+/** Where in a stream an event is, and since when it fails, as far as this process knows. */
+export interface Position {
+  readonly sequence: number;
+  /** The server's timestamp: with the sequence, the identity of a stored message. */
+  readonly timestamp: string;
+}
+
+/** What a pull subscription consumes, and what it does with it: the events of a handler, or what was redriven. */
+export interface PullSource {
+  readonly stream: string;
+  /** Name of the consumer when the subscription begins. */
+  readonly consumer: string;
+  /** For people. */
+  readonly label: string;
+  /** Events handled at once. */
+  readonly concurrency: number;
+  /** Everything up to here is settled. */
+  readonly ackFloor: number;
+  toDelivery(msg: Msg, info: AckInfo): Delivery;
+  /** Never rejects. */
+  consume(delivery: Delivery, position: Position): Promise<Settlement>;
+  /** Stores and confirms it, once per position. @param firstFailedAt milliseconds since the epoch */
+  deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void>;
+  /** Creates the lost consumer again from a stream sequence. @returns its name */
+  recreate(fromSequence: number): Promise<string>;
+  /** Called when the subscription has stopped. */
+  stopped?(consumer: string): Promise<void>;
+}

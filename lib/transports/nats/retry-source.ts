@@ -1,0 +1,133 @@
+import type { ConsumerInfo, Msg } from 'nats';
+import { durableOfRetry, eventNameOf, retryStream } from '../../core/names';
+import type { Failure, Settlement } from '../../core/settlement';
+import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
+import { millisOf, type AckInfo } from './ack-subject';
+import type { CrashGuard } from './crash-guard';
+import type { DeadLetters } from './dead-letters';
+import { NatsDelivery } from './nats-delivery';
+import type { Position, PullSource } from './pull-source';
+
+/** Milliseconds until another instance may look, and after which nobody is expected to come. */
+const HAND_BACK = 30_000;
+const GIVE_UP = 10 * 60_000;
+
+export interface BoundHandler {
+  readonly spec: SubscriptionSpec;
+  readonly consumer: Consumer;
+}
+
+export interface RetryParts {
+  readonly clusterId: string;
+  /** The handlers of this instance, by durable. */
+  readonly handlers: ReadonlyMap<string, BoundHandler>;
+  readonly deadLetters: DeadLetters;
+  readonly crashGuard: CrashGuard;
+  readonly concurrency: number;
+  readonly recreate: () => Promise<ConsumerInfo>;
+}
+
+/** What was redriven to the handlers of this service: each goes through the pipeline of its own handler. */
+export class RetrySource implements PullSource {
+  readonly stream: string;
+  readonly consumer: string;
+  readonly ackFloor: number;
+  readonly label: string;
+  readonly concurrency: number;
+
+  constructor(
+    private readonly parts: RetryParts,
+    info: ConsumerInfo,
+  ) {
+    this.stream = retryStream(parts.clusterId);
+    this.consumer = info.name;
+    this.ackFloor = info.ack_floor.stream_seq;
+    this.label = `re-deliveries to ${info.name}`;
+    this.concurrency = parts.concurrency;
+  }
+
+  toDelivery(msg: Msg, { sequence, deliveries, timestamp }: AckInfo): RedrivenDelivery {
+    const { clusterId } = this.parts;
+    const raw = new NatsDelivery(
+      msg,
+      clusterId,
+      `${this.stream}-${sequence}`,
+      deliveries,
+      millisOf(timestamp),
+    );
+    const origin = originOf(raw, clusterId);
+    return {
+      durable: durableOfRetry(clusterId, msg.subject),
+      origin,
+      subject: origin.subject,
+      name: eventNameOf(clusterId, origin.subject),
+      headers: raw.headers,
+      body: raw.body,
+      attempt: deliveries,
+      storedAt: origin.storedAt,
+      fallbackId: `${origin.stream}-${origin.sequence}`,
+      malformed: raw.malformed,
+      redrivenAt: raw.storedAt,
+    };
+  }
+
+  async consume(delivery: Delivery, position: Position): Promise<Settlement> {
+    const { durable, redrivenAt } = delivery as RedrivenDelivery;
+    const bound = this.parts.handlers.get(durable);
+    if (bound !== undefined) return this.parts.crashGuard.run(bound.spec, delivery, position, bound.consumer);
+    // Another instance, of another version, may have the handler.
+    if (Date.now() - redrivenAt < GIVE_UP) return { kind: 'retry', delay: HAND_BACK };
+    const message = `no instance of the service has had a handler for '${durable}' for ${GIVE_UP / 60_000} minutes`;
+    return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
+  }
+
+  async deadLetter(
+    delivery: Delivery,
+    failure: Failure,
+    position: Position,
+    firstFailedAt: number,
+  ): Promise<void> {
+    const { durable, origin, headers } = delivery as RedrivenDelivery;
+    const spec = this.parts.handlers.get(durable)?.spec ?? {
+      durable,
+      app: headers['Event-Origin-App'] ?? '',
+      handler: headers['Event-Origin-Handler'] ?? '',
+    };
+    await this.parts.deadLetters.write(delivery, spec, failure, {
+      ...origin,
+      firstFailedAt,
+      // The place in the retry stream is the identity here: the dead letter it comes from may still be there.
+      identity: position,
+    });
+  }
+
+  async recreate(): Promise<string> {
+    return (await this.parts.recreate()).name;
+  }
+}
+
+interface Origin {
+  readonly stream: string;
+  readonly sequence: number;
+  readonly timestamp: string;
+  readonly subject: string;
+  readonly storedAt: number;
+}
+
+interface RedrivenDelivery extends Delivery {
+  readonly durable: string;
+  readonly origin: Origin;
+  readonly redrivenAt: number;
+}
+
+/** Where the event came from at first; it is told again if it fails again. */
+function originOf({ headers, storedAt }: NatsDelivery, clusterId: string): Origin {
+  const time = Date.parse(headers['Event-Origin-Time'] ?? '');
+  return {
+    stream: headers['Event-Origin-Stream'] ?? clusterId,
+    sequence: Number(headers['Event-Origin-Sequence'] ?? 0) || 0,
+    timestamp: '',
+    subject: headers['Event-Origin-Subject'] ?? '',
+    storedAt: Number.isNaN(time) ? storedAt : time,
+  };
+}
