@@ -31,6 +31,7 @@ export class CircuitBreaker {
   /** When the failures in a row happened, the last `threshold` of them. */
   #failures: number[] = [];
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
 
   /** @param limit sets how many events may run at once; `Infinity` for as many as configured */
   constructor(
@@ -74,7 +75,9 @@ export class CircuitBreaker {
     if (this.#failures.length === threshold && now - (this.#failures[0] as number) <= window) this.#open();
   }
 
+  /** No more probes: the subscription ends. */
   stop(): void {
+    this.#stopped = true;
     clearTimeout(this.#timer);
   }
 
@@ -87,6 +90,7 @@ export class CircuitBreaker {
     }
     this.#state = 'open';
     this.#limit(0);
+    if (this.#stopped) return;
     this.#timer = setTimeout(() => {
       this.#state = 'half-open';
       this.#limit(1);

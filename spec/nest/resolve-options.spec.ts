@@ -25,7 +25,11 @@ class Audit implements EventMiddleware {
 const transport: EventTransport = {
   connect: async () => undefined,
   publish: async () => ({ duplicate: false }),
-  subscribe: async () => ({ start: () => undefined, stop: async () => undefined }),
+  subscribe: async () => ({
+    start: () => undefined,
+    limit: () => undefined,
+    stop: async () => undefined,
+  }),
   status: () => ({ connected: true, problems: [] }),
   close: async () => undefined,
 };
@@ -78,6 +82,7 @@ describe('resolveOptions', () => {
         publishTimeout: 10_000,
         connectTimeout: 10_000,
         shutdownTimeout: 10_000,
+        maxRedrives: 5,
         consume: true,
         events: [],
         strict: false,
@@ -132,6 +137,8 @@ describe('resolveOptions', () => {
       [{ publishTimeout: 119_999 }, { publishTimeout: 119_999 }],
       [{ connectTimeout: 1 }, { connectTimeout: 1 }],
       [{ shutdownTimeout: 5 }, { shutdownTimeout: 5 }],
+      [{ maxRedrives: 0 }, { maxRedrives: 0 }],
+      [{ maxRedrives: 1000 }, { maxRedrives: 1000 }],
       [{ consume: false }, { consume: false }],
       [{ strict: true }, { strict: true }],
       [{ globalEnhancers: true }, { globalEnhancers: true }],
@@ -626,6 +633,9 @@ describe('resolveOptions', () => {
       [{ connectTimeout: 1.5 }, {}, 'connectTimeout', /got 1\.5/],
       [{}, { EVENT_CONNECT_TIMEOUT: '0' }, 'EVENT_CONNECT_TIMEOUT', /got 0/],
       [{ shutdownTimeout: () => 1 }, {}, 'shutdownTimeout', /got a function/],
+      [{ maxRedrives: -1 }, {}, 'maxRedrives', /0 to 1000; got -1/],
+      [{ maxRedrives: 1001 }, {}, 'maxRedrives', /got 1001/],
+      [{ maxRedrives: 1.5 }, {}, 'maxRedrives', /got 1.5/],
       [{}, { EVENT_SHUTDOWN_TIMEOUT: 'no' }, 'EVENT_SHUTDOWN_TIMEOUT', /got "no"/],
       [{ publishTimeout: 0 }, {}, 'publishTimeout', /got 0/],
       [

@@ -1,3 +1,4 @@
+import type { DeadLetter, DeadLetterFilter } from '../../core/dead-letter-service';
 import { decoding } from '../../core/decoding';
 import type { EventContext } from '../../core/event-context';
 import type { EmittedData, EventHandler, EventName } from '../../core/event-map';
@@ -26,6 +27,14 @@ const RETRY: RetryPolicy = { attempts: 5, delay: 40, backoff: 'fixed', maxDelay:
 // Handlers of the suite fail on purpose.
 const SILENT: EventsLogger = { error: () => {}, warn: () => {}, log: () => {}, debug: () => {} };
 
+/** What may differ between the instances of a test. */
+export interface InstanceOptions {
+  /** Milliseconds. Default: 10000. */
+  readonly shutdownTimeout?: number;
+  /** Default: 5. */
+  readonly maxRedrives?: number;
+}
+
 /** What one test works with: service instances on the broker of this test, all of them closed at its end. */
 export class Harness {
   readonly #instances: ServiceInstance[] = [];
@@ -37,14 +46,14 @@ export class Harness {
   ) {}
 
   /** Another running instance of the service `app`. */
-  async service(app: string, options: { shutdownTimeout?: number } = {}): Promise<ServiceInstance> {
+  async service(app: string, options: InstanceOptions = {}): Promise<ServiceInstance> {
     const instance = await this.boundService(app, options);
     instance.events.start();
     return instance;
   }
 
   /** The same, connected, but before its application has started: delivery waits for `events.start()`. */
-  async boundService(app: string, options: { shutdownTimeout?: number } = {}): Promise<ServiceInstance> {
+  async boundService(app: string, options: InstanceOptions = {}): Promise<ServiceInstance> {
     const transport = this.transport(app);
     const codec = new JsonCodec();
     const events = new EventService({
@@ -59,6 +68,7 @@ export class Harness {
         timeout: 30_000,
       },
       shutdownTimeout: options.shutdownTimeout ?? 10_000,
+      maxRedrives: options.maxRedrives ?? 5,
       consume: true,
       logger: SILENT,
     });
@@ -156,4 +166,18 @@ export class ServiceInstance {
     );
     return collector;
   }
+}
+
+/** The dead letters that the service finds, at most 1000, as soon as there are exactly so many. */
+export async function untilDead(
+  { events }: ServiceInstance,
+  count: number,
+  filter: DeadLetterFilter = {},
+): Promise<readonly DeadLetter[]> {
+  const page = await eventually(
+    () => events.deadLetters.list({ ...filter, limit: 1000 }),
+    ({ items }) => items.length === count,
+    ({ items }) => `there are ${items.length} dead letters instead of ${count}`,
+  );
+  return page.items;
 }

@@ -1,8 +1,12 @@
 import type { Chapter } from './chapter';
+import { deadLetterService } from './dead-letter-service';
 import { deadLetters } from './dead-letters';
 import { delivery } from './delivery';
 import { Harness } from './harness';
 import { lifecycle } from './lifecycle';
+import { limits } from './limits';
+import { redriveRequests } from './redrive-requests';
+import { redrives } from './redrives';
 import { retries } from './retries';
 import { testRunner } from './runner';
 import { storage } from './storage';
@@ -19,7 +23,11 @@ const CHAPTERS: Readonly<Record<string, Chapter>> = {
   storage,
   subscriptions,
   retries,
+  limits,
   'dead letters': deadLetters,
+  'dead-letter service': deadLetterService,
+  redrives,
+  'redrive requests': redriveRequests,
   wire,
   'life cycle': lifecycle,
 };

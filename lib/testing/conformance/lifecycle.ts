@@ -125,6 +125,7 @@ export const lifecycle: Chapter = (test, { durable }) => {
       broadcast: false,
       startFrom: 'new',
       concurrency: 1,
+      maxDeliveries: 1,
     } as const;
     const started = await transport.subscribe(
       { ...spec, handler: 'started', durable: 'shop__started' },
@@ -152,7 +153,29 @@ export const lifecycle: Chapter = (test, { durable }) => {
     );
   });
 
-  if (!durable) return;
+  if (!durable) {
+    test('draining handles what has been received, where nobody else can', async (harness) => {
+      const emitter = await harness.service('emitter');
+      const leaving = await harness.service('worker');
+      const gate = harness.gate();
+      const handled = await leaving.collect('job.created', { concurrency: 2 }, () => gate.opened);
+      const witness = await emitter.collect('job.created');
+      await emitter.emitInOrder('job.created', range(20));
+      await Promise.all([witness.atLeast(20), handled.atLeast(2)]);
+
+      const draining = leaving.events.drain();
+      await emitter.emit('job.created', 20);
+      await witness.atLeast(21);
+      gate.open();
+      await draining;
+
+      // The server may have sent the last one before it heard of the end.
+      const data = sortedDataOf(handled.items);
+      assert.deepEqual(data, range(data.length));
+      assert.ok(data.length >= 20, `${data.length} of 20 were handled`);
+    });
+    return;
+  }
 
   test('what a draining instance has not begun is handled by another', async (harness) => {
     const emitter = await harness.service('emitter');

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { EventsError } from '../../core/errors';
+import { durableName } from '../../core/names';
 import type { Chapter } from './chapter';
 import { sleep } from './collector';
 import { dataOf, range, sortedDataOf } from './numbers';
@@ -138,4 +139,39 @@ export const storage: Chapter = (test, { durable }) => {
     await other.emit('order.placed', 'still delivered');
     await received.atLeast(1);
   });
+
+  test('what is kept for a handler that no code claims any more is told', async (harness) => {
+    const emitter = await harness.service('emitter');
+    await emitter.collect('job.created', { name: 'Emitter.own' });
+    const old = await harness.service('worker');
+    const before = await old.collect('job.created', { name: 'Jobs.removed' });
+    const beforeToo = await old.collect('job.*', { name: 'Jobs.removedToo' });
+    await old.collect('job.created', { name: 'Jobs.kept' });
+    await old.collect('job.created', { name: 'Jobs.everywhere', broadcast: true });
+    await emitter.emit('job.created', 0);
+    await Promise.all([before.atLeast(1), beforeToo.atLeast(1)]);
+    await old.events.drain();
+
+    const renewed = await harness.service('worker');
+    if (renewed.transport.orphans === undefined) return;
+    const kept = await renewed.collect('job.created', { name: 'Jobs.kept' });
+    await emitter.emitInOrder('job.created', range(3, 1));
+    await kept.atLeast(3);
+
+    const orphans = await renewed.transport.orphans();
+    assert.deepEqual(
+      orphans.map(({ durable, handler, backlog }) => ({ durable, handler, backlog })).sort(byDurable),
+      [
+        { durable: durableName('worker', 'Jobs.removed'), handler: 'Jobs.removed', backlog: 3 },
+        {
+          durable: durableName('worker', 'Jobs.removedToo', 'job.*'),
+          handler: 'Jobs.removedToo',
+          backlog: 3,
+        },
+      ].sort(byDurable),
+    );
+  });
 };
+
+const byDurable = (a: { durable: string }, b: { durable: string }): number =>
+  a.durable < b.durable ? -1 : 1;

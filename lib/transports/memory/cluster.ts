@@ -1,10 +1,13 @@
+import type { Orphan, StoredDeadLetter as DeadLetterToRedrive } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import type { Consumer, OutboundMessage, SubscriptionSpec } from '../../core/transport';
 import { DeadLetterStream, type StoredDeadLetter } from './dead-letter-stream';
+import { DuplicateWindow } from './duplicate-window';
 import { MemoryDurable } from './durable';
 import { EphemeralGroup } from './ephemeral-group';
 import { EventStream, type StoredEvent } from './event-stream';
 import { toBrokerMessage, type BrokerMessage } from './message';
+import { redrivenEvent } from './redriven-event';
 import { MemorySubscription } from './subscription';
 import type { StreamLimits } from './stream-options';
 import type { Host } from './work';
@@ -12,6 +15,7 @@ import type { Host } from './work';
 interface Streams {
   readonly events: EventStream;
   readonly deadLetters: DeadLetterStream;
+  readonly redriveIds: DuplicateWindow;
 }
 
 /** Where a message went. `undefined`: there is no stream. */
@@ -27,6 +31,7 @@ export class MemoryCluster {
   readonly #groups = new Map<string | symbol, EphemeralGroup>();
   #streams: Streams | undefined;
   #published = 0;
+  #redriven = 0;
   #droppedUnsettled = 0;
 
   constructor(readonly id: string) {}
@@ -36,6 +41,7 @@ export class MemoryCluster {
     return (this.#streams ??= {
       events: new EventStream(this.id, limits),
       deadLetters: new DeadLetterStream(this.id, limits),
+      redriveIds: new DuplicateWindow(limits),
     });
   }
 
@@ -50,6 +56,11 @@ export class MemoryCluster {
 
   deadLetters(): readonly StoredDeadLetter[] {
     return this.#streams?.deadLetters.toArray() ?? [];
+  }
+
+  /** Absent where there are no streams. */
+  get deadLetterStream(): DeadLetterStream | undefined {
+    return this.#streams?.deadLetters;
   }
 
   /** Whoever listens gets the message, even one that the stream knows already. */
@@ -90,9 +101,45 @@ export class MemoryCluster {
     const group = this.#group(key, spec, host);
     return this.#join(group, spec, consumer, host, () => {
       if (group.dispatcher.members.length > 0) return;
-      this.#groups.delete(key);
+      this.#close(key, group);
       group.discard();
     });
+  }
+
+  /**
+   * Puts the event of a dead letter into the queue of its durable: once for each number of redrives, within the duplicate
+   * window.
+   * @throws EventsError `no_handler` when there is no such durable
+   */
+  redrive(letter: DeadLetterToRedrive, redrives: number, { clock }: Host): void {
+    const { id, headers } = letter;
+    const name = headers['Event-Origin-Durable'] ?? '';
+    const durable = this.#durables.get(name);
+    if (this.#streams === undefined || durable === undefined) {
+      throw new EventsError(
+        'no_handler',
+        `dead letter ${id} is for handler '${headers['Event-Origin-Handler'] ?? name}' of ` +
+          `'${headers['Event-Origin-App']}', and there is no durable '${name}': it was renamed or removed, or it is a ` +
+          `broadcast or ephemeral one, which cannot be redriven`,
+      );
+    }
+    const sequence = this.#redriven + 1;
+    const redrivenAt = clock.now();
+    if (this.#streams.redriveIds.add(`${id}-${redrives}`, sequence, redrivenAt) !== undefined) return;
+    this.#redriven = sequence;
+    durable.redrive(redrivenEvent(this.id, letter, redrives, { sequence, redrivenAt }));
+  }
+
+  /** Durables of these services, as written, that nobody subscribes at this moment. */
+  orphans(apps: ReadonlySet<string>): Orphan[] {
+    return [...this.#durables.values()]
+      .filter(({ spec, dispatcher }) => apps.has(spec.app) && dispatcher.members.length === 0)
+      .map(({ spec, backlog }) => ({
+        durable: spec.durable,
+        stream: this.id,
+        handler: spec.handler,
+        backlog,
+      }));
   }
 
   /** Cancels the retries that wait. */
@@ -140,9 +187,20 @@ export class MemoryCluster {
     const existing = this.#groups.get(key);
     existing?.update(spec);
     if (existing !== undefined) return existing;
-    const created = new EphemeralGroup(spec, this.id, () => this.#streams?.deadLetters, host);
+    const created = new EphemeralGroup(
+      spec,
+      this.id,
+      () => this.#streams?.deadLetters,
+      host,
+      (group) => this.#close(key, group),
+    );
     this.#groups.set(key, created);
     return created;
+  }
+
+  /** There may be a successor already. */
+  #close(key: string | symbol, group: EphemeralGroup): void {
+    if (this.#groups.get(key) === group) this.#groups.delete(key);
   }
 
   #reportDrop(event: StoredEvent, { logger }: Host): void {

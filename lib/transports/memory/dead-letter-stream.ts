@@ -17,6 +17,14 @@ export interface StoredDeadLetter {
   readonly bytes: number;
 }
 
+/** What tells the dead letters of one durable apart: where the event was when it failed. */
+export interface Place {
+  /** 0 for an event that was never stored. */
+  readonly sequence: number;
+  /** When it came there, or for one that was never stored, a unique number. */
+  readonly timestamp: number | string;
+}
+
 /** The stream `<clusterId>-dlq`: one message for each event and handler, kept for 30 days. */
 export class DeadLetterStream {
   readonly #clusterId: string;
@@ -28,17 +36,34 @@ export class DeadLetterStream {
     this.#log = new MessageLog({ ...limits, maxAge: DEAD_LETTER_MAX_AGE });
   }
 
-  /**
-   * Stores the event with its failure, unless it is there already.
-   * @param identity tells events of one sequence apart: when it was stored, or for one that never was, a unique number
-   */
+  /** Sequence of the newest ever stored; 0 before the first. */
+  get last(): number {
+    return this.#log.last;
+  }
+
+  get(sequence: number): StoredDeadLetter | undefined {
+    return this.#log.get(sequence);
+  }
+
+  /** At most `limit` of those that come after a sequence, oldest first. */
+  after(sequence: number, limit: number): StoredDeadLetter[] {
+    const letters: StoredDeadLetter[] = [];
+    let next = Math.max(sequence + 1, this.#log.first);
+    for (; next <= this.#log.last && letters.length < limit; next++) {
+      const letter = this.#log.get(next);
+      if (letter !== undefined) letters.push(letter);
+    }
+    return letters;
+  }
+
+  /** Stores the event with its failure, unless it is there already: all instances of a broadcast share one. */
   store(
-    { name, headers: original, body }: BrokerMessage,
-    identity: number,
+    { name, headers: original, body }: Pick<BrokerMessage, 'name' | 'headers' | 'body'>,
+    { sequence, timestamp }: Place,
     failure: Failure,
     origin: DeadLetterOrigin,
   ): void {
-    const subject = deadLetterSubject(this.#clusterId, origin.durable, origin.sequence, identity, name);
+    const subject = deadLetterSubject(this.#clusterId, origin.durable, sequence, timestamp, name);
     if (this.#subjects.has(subject)) return;
     this.#subjects.add(subject);
     const headers = Object.freeze(deadLetterHeaders(original, failure, origin));
@@ -51,6 +76,14 @@ export class DeadLetterStream {
       bytes: wireBytes(headers, body),
     });
     for (const letter of dropped) this.#subjects.delete(letter.subject);
+  }
+
+  /** @returns whether it was there */
+  remove(sequence: number): boolean {
+    const letter = this.#log.remove(sequence);
+    if (letter === undefined) return false;
+    this.#subjects.delete(letter.subject);
+    return true;
   }
 
   toArray(): StoredDeadLetter[] {

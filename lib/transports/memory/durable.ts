@@ -4,6 +4,7 @@ import type { DeadLetterStream } from './dead-letter-stream';
 import { Dispatcher } from './dispatcher';
 import type { EventStream, StoredEvent } from './event-stream';
 import { Fifo } from './fifo';
+import type { RedrivenEvent } from './redriven-event';
 import { subjectFilter, type SubjectFilter } from './subject-filter';
 import type { MemorySubscription, WorkSource } from './subscription';
 import { afterDelay, type Host, type Outcome, type Work } from './work';
@@ -11,18 +12,23 @@ import { afterDelay, type Host, type Outcome, type Work } from './work';
 /** Deliveries that are unsettled or wait for their retry, at most; new events wait then, as at a real server. */
 const MAX_ACK_PENDING = 50_000;
 
-/** A delivered event that is not settled for good. */
+/** An event of the stream that was delivered, or one that was redriven: not settled for good. */
 interface Pending {
+  readonly event: StoredEvent | RedrivenEvent;
   attempts: number;
   firstFailedAt: number | undefined;
   cancelRetry: (() => void) | undefined;
 }
 
-/** A position in the stream, shared by the instances of one handler, that outlives their subscriptions. */
+/**
+ * A position in the stream, shared by the instances of one handler, that outlives their subscriptions; so does what was
+ * redriven to the handler. No event is a suspect of killing its process: that would take this broker with it.
+ */
 export class MemoryDurable implements WorkSource {
   readonly dispatcher = new Dispatcher<MemorySubscription>(() => this.#next());
   readonly #pending = new Map<number, Pending>();
-  readonly #due = new Fifo<number>();
+  readonly #redriven = new Set<Pending>();
+  readonly #due = new Fifo<Pending>();
   #filter: SubjectFilter;
 
   constructor(
@@ -45,8 +51,20 @@ export class MemoryDurable implements WorkSource {
     return this.#pending.has(sequence) || (sequence >= this.cursor && this.#filter(name));
   }
 
+  /** Events of the stream that are still to be handled. */
+  get backlog(): number {
+    return this.stream.toArray().filter((event) => this.needs(event)).length;
+  }
+
   notify(name: string): void {
     if (this.#filter(name)) this.dispatcher.wake();
+  }
+
+  /** Takes an event for this handler alone, whatever its patterns are now. */
+  redrive(event: RedrivenEvent): void {
+    const pending = pendingOf(event);
+    this.#redriven.add(pending);
+    this.#redeliver(pending);
   }
 
   problems(): readonly string[] {
@@ -54,77 +72,97 @@ export class MemoryDurable implements WorkSource {
   }
 
   discard(): void {
-    for (const { cancelRetry } of this.#pending.values()) cancelRetry?.();
+    for (const { cancelRetry } of [...this.#pending.values(), ...this.#redriven]) cancelRetry?.();
     this.#pending.clear();
+    this.#redriven.clear();
   }
 
-  // Due re-deliveries come first; without failures the order is the stream's.
+  // What is due again or redriven comes first; without failures the order is the stream's.
   #next(): Work | undefined {
     for (let due = this.#due.shift(); due !== undefined; due = this.#due.shift()) {
-      const event = this.stream.get(due);
-      const pending = this.#pending.get(due);
-      if (event !== undefined && pending !== undefined) return this.#work(event, pending);
-      this.#pending.delete(due); // the stream's limits dropped it
+      if (this.#isKept(due)) return this.#work(due);
+      this.#forget(due); // the stream's limits dropped it
     }
     if (this.#pending.size >= MAX_ACK_PENDING) return undefined;
     this.cursor = Math.max(this.cursor, this.stream.first);
     while (this.cursor <= this.stream.last) {
       const event = this.stream.get(this.cursor++);
       if (event === undefined || !this.#filter(event.name)) continue;
-      const pending = { attempts: 0, firstFailedAt: undefined, cancelRetry: undefined };
+      const pending = pendingOf(event);
       this.#pending.set(event.sequence, pending);
-      return this.#work(event, pending);
+      return this.#work(pending);
     }
     return undefined;
   }
 
-  #work(event: StoredEvent, pending: Pending): Work {
-    const { sequence, subject, name, headers, body, storedAt } = event;
+  #work(pending: Pending): Work {
+    const { subject, name, headers, body, storedAt } = pending.event;
     const attempt = ++pending.attempts;
-    const fallbackId = `${this.stream.name}-${sequence}`;
+    const { stream, sequence } = this.#originOf(pending.event);
+    const fallbackId = `${stream}-${sequence}`;
     return {
       delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
-      settle: (outcome, host) => this.#settle(event, pending, outcome, host),
+      settle: (outcome, host) => this.#settle(pending, outcome, host),
     };
   }
 
-  #settle(event: StoredEvent, pending: Pending, outcome: Outcome, host: Host): void {
-    const { sequence } = event;
+  #settle(pending: Pending, outcome: Outcome, host: Host): void {
     switch (outcome.kind) {
       case 'hand-back':
-        return this.#redeliver(sequence);
+        return this.#redeliver(pending);
       case 'retry':
         pending.firstFailedAt ??= host.clock.now();
-        pending.cancelRetry = afterDelay(host, outcome.delay, () => this.#redeliver(sequence));
+        pending.cancelRetry = afterDelay(host, outcome.delay, () => this.#redeliver(pending));
         return;
       case 'dead-letter':
-        this.#deadLetter(event, pending, outcome.failure, host);
+        this.#deadLetter(pending, outcome.failure, host);
         break;
       case 'ack':
     }
-    this.#pending.delete(sequence);
+    this.#forget(pending);
   }
 
-  #redeliver(sequence: number): void {
-    this.#due.push(sequence);
+  #redeliver(pending: Pending): void {
+    this.#due.push(pending);
     this.dispatcher.wake();
   }
 
-  #deadLetter(event: StoredEvent, pending: Pending, failure: Failure, { clock }: Host): void {
-    const { sequence, subject, storedAt } = event;
+  #isKept({ event }: Pending): boolean {
+    if ('origin' in event) return true;
+    return this.#pending.has(event.sequence) && this.stream.get(event.sequence) !== undefined;
+  }
+
+  #forget(pending: Pending): void {
+    if ('origin' in pending.event) this.#redriven.delete(pending);
+    else this.#pending.delete(pending.event.sequence);
+  }
+
+  #originOf(event: StoredEvent | RedrivenEvent): RedrivenEvent['origin'] {
+    return 'origin' in event ? event.origin : { stream: this.stream.name, sequence: event.sequence };
+  }
+
+  #deadLetter({ event, attempts, firstFailedAt }: Pending, failure: Failure, { clock }: Host): void {
+    const { subject, storedAt } = event;
     const { durable, app, handler } = this.spec;
     const lastFailedAt = clock.now();
-    this.deadLetters.store(event, storedAt, failure, {
-      stream: this.stream.name,
-      sequence,
+    const place = 'origin' in event ? event.place : { sequence: event.sequence, timestamp: storedAt };
+    this.deadLetters.store(event, place, failure, {
+      ...this.#originOf(event),
       subject,
       storedAt,
       durable,
       app,
       handler,
-      attempts: pending.attempts,
-      firstFailedAt: pending.firstFailedAt ?? lastFailedAt,
+      attempts,
+      firstFailedAt: firstFailedAt ?? lastFailedAt,
       lastFailedAt,
     });
   }
 }
+
+const pendingOf = (event: StoredEvent | RedrivenEvent): Pending => ({
+  event,
+  attempts: 0,
+  firstFailedAt: undefined,
+  cancelRetry: undefined,
+});

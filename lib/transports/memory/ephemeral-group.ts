@@ -34,12 +34,16 @@ export class EphemeralGroup implements WorkSource {
   #dropped = 0;
   #receiving = false;
 
-  /** @param host of the first member, which speaks for the group */
+  /**
+   * @param host of the first member, which speaks for the group
+   * @param onLast called when the last member begins to stop: from then on nothing may be offered, and nobody may join
+   */
   constructor(
     readonly spec: SubscriptionSpec,
     private readonly clusterId: string,
     private readonly deadLetters: () => DeadLetterStream | undefined,
     private readonly host: Host,
+    private readonly onLast: (group: EphemeralGroup) => void,
   ) {
     this.#filter = subjectFilter(spec.patterns);
   }
@@ -55,13 +59,24 @@ export class EphemeralGroup implements WorkSource {
     this.#receive();
   }
 
+  get backlog(): number {
+    return this.#arriving.length + this.#buffer.length;
+  }
+
+  /** There is no broker to hand the buffer back to: the last member works it off. */
+  worksOff(member: MemorySubscription): boolean {
+    if (this.dispatcher.members.some((other) => other !== member && !other.stopping)) return false;
+    this.onLast(this);
+    return true;
+  }
+
   problems(): readonly string[] {
     return this.#dropped === 0 ? [] : [this.#describeDrops()];
   }
 
   /** The last member has left: nobody else can take what is here. */
   discard(): void {
-    const lost = this.#arriving.length + this.#buffer.length + this.#retries.size;
+    const lost = this.backlog + this.#retries.size;
     for (const cancel of this.#retries) cancel();
     this.#retries.clear();
     this.#arriving.clear();
@@ -99,7 +114,7 @@ export class EphemeralGroup implements WorkSource {
 
   #next(): Work | undefined {
     const entry = this.#buffer.shift();
-    if (this.#buffer.length + this.#arriving.length === 0) this.#dropped = 0;
+    if (this.backlog === 0) this.#dropped = 0;
     if (entry === undefined) return undefined;
     const { subject, name, headers, body, storedAt } = entry.message;
     const attempt = ++entry.attempts;
@@ -138,7 +153,7 @@ export class EphemeralGroup implements WorkSource {
     }
     const { subject, storedAt } = message;
     const lastFailedAt = host.clock.now();
-    deadLetters.store(message, number, failure, {
+    deadLetters.store(message, { sequence: 0, timestamp: number }, failure, {
       stream: this.clusterId,
       sequence: 0,
       subject,

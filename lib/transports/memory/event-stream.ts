@@ -1,4 +1,5 @@
 import type { StartFrom } from '../../core/transport';
+import { DuplicateWindow } from './duplicate-window';
 import type { BrokerMessage } from './message';
 import { MessageLog } from './message-log';
 import type { StreamLimits } from './stream-options';
@@ -20,15 +21,14 @@ export interface Appended {
 /** The stream of one cluster: limits retention, oldest dropped first, duplicates recognised by message id. */
 export class EventStream {
   readonly #log: MessageLog<StoredEvent>;
-  readonly #ids = new Map<string, { readonly sequence: number; readonly storedAt: number }>();
-  readonly #limits: StreamLimits;
+  readonly #ids: DuplicateWindow;
 
   constructor(
     readonly name: string,
     limits: StreamLimits,
   ) {
-    this.#limits = limits;
     this.#log = new MessageLog(limits);
+    this.#ids = new DuplicateWindow(limits);
   }
 
   get first(): number {
@@ -44,12 +44,10 @@ export class EventStream {
   }
 
   append(message: BrokerMessage, messageId: string): Appended {
-    this.#forgetIds(message.storedAt);
-    const original = this.#ids.get(messageId);
-    if (original !== undefined) return { sequence: original.sequence, duplicate: true, dropped: [] };
     const sequence = this.last + 1;
+    const original = this.#ids.add(messageId, sequence, message.storedAt);
+    if (original !== undefined) return { sequence: original, duplicate: true, dropped: [] };
     const dropped = this.#log.append({ ...message, sequence, messageId });
-    if (messageId !== '') this.#ids.set(messageId, { sequence, storedAt: message.storedAt });
     return { sequence, duplicate: false, dropped };
   }
 
@@ -64,12 +62,5 @@ export class EventStream {
 
   toArray(): StoredEvent[] {
     return this.#log.toArray();
-  }
-
-  #forgetIds(now: number): void {
-    for (const [id, { storedAt }] of this.#ids) {
-      if (storedAt + this.#limits.duplicateWindow > now && this.#ids.size <= this.#limits.maxMessages) break;
-      this.#ids.delete(id);
-    }
   }
 }

@@ -28,6 +28,11 @@ export class Fifo<T> {
     return index < 0 ? undefined : this.#items[this.#head + index];
   }
 
+  /** Puts another item into a place that is taken. */
+  replace(index: number, item: T): void {
+    this.#items[this.#head + index] = item;
+  }
+
   clear(): void {
     this.#items = [];
     this.#head = 0;

@@ -7,6 +7,13 @@ import type { Host, Outcome, Work } from './work';
 /** Where a subscription gets its work from. */
 export interface WorkSource {
   readonly dispatcher: { wake(): void; resume(): void };
+  /** Events that wait to be delivered. */
+  readonly backlog: number;
+  /**
+   * Whether a member that begins to stop has to work off what waits, because nobody else can take it. Absent: the broker
+   * keeps it.
+   */
+  worksOff?(member: MemorySubscription): boolean;
   /** What is wrong with it at this moment, one sentence each. */
   problems(): readonly string[];
 }
@@ -16,14 +23,15 @@ const BROKEN_CONSUMER_DELAY = 1000;
 
 const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
 
-/** One member of a durable or of an ephemeral group: runs the consumer, at most `concurrency` at once. */
+/** One member of a durable or of an ephemeral group: runs the consumer, as often at once as it may. */
 export class MemorySubscription implements TransportSubscription, Member {
   readonly #running = new Set<Work>();
   // Consumers run where they subscribed, not in the async context of whoever happened to publish.
   readonly #scope = new AsyncResource('VentaEventsSubscription');
   readonly #stopped: Promise<void>;
   #resolveStopped: () => void = () => undefined;
-  #state: 'bound' | 'started' | 'stopping' | 'stopped' = 'bound';
+  #state: 'bound' | 'started' | 'working-off' | 'stopping' | 'stopped' = 'bound';
+  #limit = Infinity;
   #deadline = Infinity;
   #cancelDeadline: () => void = () => undefined;
 
@@ -39,12 +47,23 @@ export class MemorySubscription implements TransportSubscription, Member {
   }
 
   get free(): boolean {
-    return this.#state === 'started' && this.#running.size < this.spec.concurrency;
+    const takes = this.#state === 'started' || this.#state === 'working-off';
+    return takes && this.#running.size < Math.min(this.#limit, this.spec.concurrency);
+  }
+
+  get stopping(): boolean {
+    return this.#state !== 'bound' && this.#state !== 'started';
   }
 
   start(): void {
     if (this.#state !== 'bound') return;
     this.#state = 'started';
+    this.source.dispatcher.wake();
+  }
+
+  limit(concurrency: number): void {
+    if (this.stopping) return;
+    this.#limit = concurrency;
     this.source.dispatcher.wake();
   }
 
@@ -54,17 +73,30 @@ export class MemorySubscription implements TransportSubscription, Member {
       if (!this.#running.delete(work)) return; // handed back meanwhile
       const dying = this.#state === 'stopping' && settlement.kind === 'dead-letter';
       work.settle(dying ? HAND_BACK : settlement, this.host);
-      if (this.#state === 'stopping' && this.#running.size === 0) this.#finish();
+      if (this.#done) this.#finish();
       else this.source.dispatcher.resume();
     });
   }
 
   stop(timeout: number): Promise<void> {
     if (this.#state === 'stopped') return this.#stopped;
-    this.#state = 'stopping';
-    if (this.#running.size === 0 || timeout <= 0) this.#finish();
+    if (!this.stopping) this.#beginToStop();
+    if (this.#done || timeout <= 0) this.#finish();
     else this.#finishWithin(timeout);
     return this.#stopped;
+  }
+
+  #beginToStop(): void {
+    const worksOff = this.#state === 'started' && this.source.worksOff?.(this) === true;
+    this.#state = worksOff ? 'working-off' : 'stopping';
+    if (!worksOff) return;
+    this.#limit = Infinity; // a pause would lose what waits
+    this.source.dispatcher.wake();
+  }
+
+  get #done(): boolean {
+    if (!this.stopping || this.#running.size > 0) return false;
+    return this.#state !== 'working-off' || this.source.backlog === 0;
   }
 
   // Called again with less time, the earlier deadline holds.

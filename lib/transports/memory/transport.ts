@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from '../../core/clock';
+import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
 import type {
@@ -13,6 +14,7 @@ import type {
 } from '../../core/transport';
 import type { MemoryBroker } from './broker';
 import type { MemoryCluster } from './cluster';
+import { MemoryDeadLetterStore } from './memory-dead-letter-store';
 import { acquireBroker, type Lease } from './registry';
 import { resolveStreamOptions, type MemoryStreamOptions, type StreamLimits } from './stream-options';
 import type { MemorySubscription } from './subscription';
@@ -47,6 +49,9 @@ export class MemoryTransport implements EventTransport {
   readonly #limits: StreamLimits;
   readonly #host: Host;
   readonly #subscriptions = new Set<MemorySubscription>();
+  readonly #store: DeadLetterStore;
+  /** The service, as its subscriptions name it. */
+  readonly #apps = new Set<string>();
   #connection: Connection | undefined;
   #closed: Promise<void> | undefined;
 
@@ -54,6 +59,10 @@ export class MemoryTransport implements EventTransport {
     this.#options = { ...options };
     this.#limits = resolveStreamOptions(options.stream);
     this.#host = { clock: options.clock ?? systemClock, logger: options.logger };
+    this.#store = new MemoryDeadLetterStore(
+      () => this.#connected('look after dead letters').cluster,
+      this.#host,
+    );
   }
 
   /** For tests and inspection; readable from `connect()` on, after `close()` too. */
@@ -96,8 +105,10 @@ export class MemoryTransport implements EventTransport {
     const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
     const subscription = cluster.subscribe(spec, consumer, this.#host, { limits: this.#limits, last });
     this.#subscriptions.add(subscription);
+    this.#apps.add(spec.app);
     return {
       start: () => subscription.start(),
+      limit: (concurrency) => subscription.limit(concurrency),
       stop: async (timeout) => {
         await subscription.stop(timeout);
         this.#subscriptions.delete(subscription);
@@ -108,6 +119,16 @@ export class MemoryTransport implements EventTransport {
   status(): TransportStatus {
     const connected = this.#connection !== undefined && this.#closed === undefined;
     return { connected, problems: [...this.#subscriptions].flatMap(({ source }) => source.problems()) };
+  }
+
+  /** Absent before `connect()`, and where no application has made the streams. */
+  get deadLetters(): DeadLetterStore | undefined {
+    return this.#connection?.cluster.deadLetterStream && this.#store;
+  }
+
+  /** Durables of the service that no instance subscribes. */
+  async orphans(): Promise<Orphan[]> {
+    return this.#connected('look for orphans').cluster.orphans(this.#apps);
   }
 
   close(): Promise<void> {

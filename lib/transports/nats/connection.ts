@@ -1,11 +1,13 @@
 import { readFileSync } from 'node:fs';
 import {
   connect,
+  createInbox,
   credsAuthenticator,
   Events,
   nkeyAuthenticator,
   tokenAuthenticator,
   usernamePasswordAuthenticator,
+  type Authenticator,
   type ConnectionOptions,
   type NatsConnection,
   type Status,
@@ -13,9 +15,13 @@ import {
 import { EventsError } from '../../core/errors';
 import { sanitize } from '../../core/names';
 import type { NatsCredentials, NatsTransportOptions } from './options';
+import { Refusals, type Operation } from './refusals';
+import { SteadySubscription, type SteadyOptions } from './steady-subscription';
 
 const OLDEST_SERVER = [2, 10] as const;
 const PING_INTERVAL = 10_000;
+/** Milliseconds one server may take to answer a new connection. */
+const DIAL_TIMEOUT = 5000;
 const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
 
@@ -24,15 +30,17 @@ export interface ConnectionListener {
   disconnected?(): void;
   reconnected?(): void;
   /** The server refused a publish to, or a subscription of, this subject. */
-  denied?(operation: 'publish' | 'subscription', subject: string): void;
+  denied?(operation: Operation, subject: string): void;
   closed?(): void;
 }
 
 /** The connection to the servers: waits for the first one, then reconnects for ever. */
 export class NatsLink {
   readonly #options: NatsTransportOptions;
+  readonly #inboxPrefix: string;
   readonly #listeners = new Set<ConnectionListener>();
-  readonly #denied = new Set<string>();
+  readonly #subscriptions = new Set<SteadySubscription>();
+  readonly refusals = new Refusals();
   #nc: NatsConnection | undefined;
   #connected = false;
   #closing = false;
@@ -40,6 +48,7 @@ export class NatsLink {
 
   constructor(options: NatsTransportOptions) {
     this.#options = options;
+    this.#inboxPrefix = inboxPrefixOf(options.app);
   }
 
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
@@ -49,7 +58,7 @@ export class NatsLink {
     let pause = FIRST_RETRY;
     for (;;) {
       try {
-        this.#nc = await connect(connectionOptions(this.#options, Math.max(1, deadline - Date.now())));
+        this.#nc = await within(deadline - Date.now(), connect(connectionOptions(this.#options)));
         break;
       } catch (cause) {
         if (Date.now() + pause >= deadline) {
@@ -87,9 +96,30 @@ export class NatsLink {
     return this.#connected;
   }
 
-  /** Subjects the server has refused since the last reconnect, as `publish to "…"`. */
-  get denied(): ReadonlySet<string> {
-    return this.#denied;
+  /** A subscription that outlives a refusal by the server. */
+  subscribe(subject: string, options: SteadyOptions): SteadySubscription {
+    const subscription = new SteadySubscription(this, subject, options);
+    this.#subscriptions.add(subscription);
+    return subscription;
+  }
+
+  forget(subscription: SteadySubscription): void {
+    this.#subscriptions.delete(subscription);
+  }
+
+  /** Called once a second. */
+  tick(): void {
+    for (const subscription of this.#subscriptions) void subscription.tick();
+  }
+
+  /** Publishes what must be harmless there, and tells whether the server lets it pass. @throws when it does not answer */
+  async permitsPublish(subject: string, timeout: number): Promise<boolean> {
+    const before = this.refusals.lastNumber('publish', subject);
+    this.nc.publish(subject, '?', { reply: createInbox(this.#inboxPrefix) });
+    await this.flush(timeout);
+    if (this.refusals.lastNumber('publish', subject) !== before) return false;
+    this.refusals.lift('publish', subject);
+    return true;
   }
 
   listen(listener: ConnectionListener): () => void {
@@ -130,7 +160,7 @@ export class NatsLink {
         if (!this.#closing) this.#options.logger.warn('disconnected from NATS; reconnecting');
       } else if (status.type === Events.Reconnect) {
         this.#connected = true;
-        this.#denied.clear();
+        this.refusals.liftAll();
         this.#options.logger.log(`reconnected to NATS at ${this.nc.getServer()}`);
         this.#tell((listener) => listener.reconnected?.());
       } else if (status.type === Events.Error) {
@@ -141,8 +171,10 @@ export class NatsLink {
         }
         const operation = context.operation === 'publish' ? 'publish' : 'subscription';
         const sentence = operation === 'publish' ? 'publish to' : 'subscribe to';
-        this.#denied.add(`${sentence} "${context.subject}"`);
-        this.#options.logger.error(`the server denies this service to ${sentence} "${context.subject}"`);
+        // What is tried again and again is told once.
+        if (this.refusals.add(operation, context.subject)) {
+          this.#options.logger.error(`the server denies this service to ${sentence} "${context.subject}"`);
+        }
         this.#tell((listener) => listener.denied?.(operation, context.subject));
       }
     }
@@ -179,12 +211,32 @@ export class NatsLink {
   }
 }
 
+const inboxPrefixOf = (app: string): string => `_INBOX.${sanitize(app)}`;
+
 function isSupported(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
   return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
 }
 
-function connectionOptions(options: NatsTransportOptions, timeout: number): ConnectionOptions {
+/** Gives up a connection that comes too late, and closes it when it comes. */
+async function within(ms: number, connecting: Promise<NatsConnection>): Promise<NatsConnection> {
+  let timer: NodeJS.Timeout | undefined;
+  let late = false;
+  const expired = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      late = true;
+      reject(new Error('no server answered in time'));
+    }, ms);
+  });
+  connecting.then((nc) => (late ? nc.close() : undefined)).catch(() => undefined);
+  try {
+    return await Promise.race([connecting, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
   const { credentials, servers, app, clientId } = options;
   // nats.js ignores the scheme of a URL.
   const tls = credentials.tls ?? (servers.some((server) => server.startsWith('tls://')) ? {} : undefined);
@@ -192,8 +244,9 @@ function connectionOptions(options: NatsTransportOptions, timeout: number): Conn
   return {
     servers: [...servers],
     name: clientId,
-    inboxPrefix: `_INBOX.${sanitize(app)}`,
-    timeout,
+    inboxPrefix: inboxPrefixOf(app),
+    // Also of each reconnect: not what happened to be left of `connectTimeout` when the first connection came.
+    timeout: DIAL_TIMEOUT,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 500,
@@ -209,31 +262,31 @@ function connectionOptions(options: NatsTransportOptions, timeout: number): Conn
 }
 
 /**
- * Secrets are read when connecting, each time, so that rotated ones are picked up. A file that cannot be read at that
- * moment must not throw into the client, which would close the connection for good: the last secret stands.
+ * Secrets are read when connecting, each time, so that rotated ones are picked up. An authenticator that throws would make
+ * the client close the connection for good: the server's refusal of an empty answer only makes it try again.
  */
 function authenticatorOf(
   credentials: NatsCredentials,
   warn: (message: string) => void,
 ): ConnectionOptions['authenticator'] {
   const { user, pass, token, creds, nkeySeed, nkeyFile, authenticator } = credentials;
-  if (authenticator !== undefined) return [...authenticator];
-  if (creds !== undefined) return credsAuthenticator(rereading(creds, warn));
-  if (nkeyFile !== undefined) return nkeyAuthenticator(rereading(nkeyFile, warn));
-  if (nkeySeed !== undefined) return nkeyAuthenticator(Buffer.from(nkeySeed));
+  const steady = (answer: Authenticator): Authenticator => {
+    return (nonce) => {
+      try {
+        return answer(nonce);
+      } catch (error) {
+        warn(`the credentials for NATS cannot be read: ${(error as Error).message}`);
+        return undefined;
+      }
+    };
+  };
+  if (authenticator !== undefined) return authenticator.map(steady);
+  if (creds !== undefined) return steady(credsAuthenticator(() => secretIn(creds)));
+  if (nkeyFile !== undefined) return steady(nkeyAuthenticator(() => secretIn(nkeyFile)));
+  if (nkeySeed !== undefined) return steady(nkeyAuthenticator(Buffer.from(nkeySeed)));
   if (token !== undefined) return tokenAuthenticator(token);
   if (user !== undefined) return usernamePasswordAuthenticator(user, pass);
   return undefined;
 }
 
-function rereading(path: string, warn: (message: string) => void): () => Uint8Array {
-  let last: Uint8Array | undefined;
-  return () => {
-    try {
-      last = Buffer.from(readFileSync(path, 'utf8').trim());
-    } catch (error) {
-      warn(`cannot read the credentials file ${path}: ${(error as Error).message}`);
-    }
-    return last ?? new Uint8Array();
-  };
-}
+const secretIn = (path: string): Uint8Array => Buffer.from(readFileSync(path, 'utf8').trim());

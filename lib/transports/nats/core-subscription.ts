@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Msg, NatsError, Subscription } from 'nats';
+import type { Msg } from 'nats';
 import type { EventsLogger } from '../../core/logger';
 import { eventSubject } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
@@ -7,6 +7,8 @@ import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../co
 import type { NatsLink } from './connection';
 import type { DeadLetters } from './dead-letters';
 import { NatsDelivery } from './nats-delivery';
+import { textOf } from './steady-logger';
+import type { SteadySubscription } from './steady-subscription';
 
 const MIN_BUFFER = 1000;
 
@@ -27,7 +29,7 @@ export class CoreSubscription implements TransportSubscription {
   readonly #spec: SubscriptionSpec;
   readonly #consumer: Consumer;
   readonly #capacity: number;
-  readonly #subscriptions: Subscription[];
+  readonly #subscriptions: SteadySubscription[];
   readonly #buffer: NatsDelivery[] = [];
   readonly #retries = new Map<NodeJS.Timeout, NatsDelivery>();
   readonly #firstFailedAt = new WeakMap<NatsDelivery, number>();
@@ -36,7 +38,6 @@ export class CoreSubscription implements TransportSubscription {
   #limit = Infinity;
   #dropped = 0;
   #dropping = false;
-  #denied: string | undefined;
   #idle: (() => void) | undefined;
   #stopped: Promise<void> | undefined;
 
@@ -46,9 +47,9 @@ export class CoreSubscription implements TransportSubscription {
     this.#consumer = consumer;
     this.#capacity = Math.max(MIN_BUFFER, 10 * spec.concurrency);
     this.#subscriptions = spec.patterns.map((pattern) =>
-      parts.link.nc.subscribe(eventSubject(parts.clusterId, pattern), {
+      parts.link.subscribe(eventSubject(parts.clusterId, pattern), {
         ...(spec.broadcast ? {} : { queue: spec.durable }),
-        callback: (error, msg) => this.#onMessage(error, msg),
+        onMessage: (msg) => this.#onMessage(msg),
       }),
     );
   }
@@ -60,12 +61,14 @@ export class CoreSubscription implements TransportSubscription {
   }
 
   limit(concurrency: number): void {
+    if (this.#state === 'stopping') return;
     this.#limit = concurrency;
     this.#pump();
   }
 
   get problem(): string | undefined {
-    if (this.#denied !== undefined) return `subscription '${this.#spec.durable}': ${this.#denied}`;
+    const refused = this.#subscriptions.find((each) => each.refused !== undefined)?.refused;
+    if (refused !== undefined) return `subscription '${this.#spec.durable}': ${refused}`;
     return !this.#dropping
       ? undefined
       : `subscription '${this.#spec.durable}' was too slow and lost ${this.#dropped} events`;
@@ -75,29 +78,36 @@ export class CoreSubscription implements TransportSubscription {
     return (this.#stopped ??= this.#stop(timeout));
   }
 
-  #onMessage(error: NatsError | null, msg: Msg): void {
+  #onMessage(msg: Msg): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
-      if (error !== null) {
-        this.#denied = error.message;
-        return;
-      }
-      if (this.#buffer.length >= this.#capacity) return this.#drop();
-      this.#dropping = false;
+      // What waits for its next attempt is held in memory as well.
+      const held = this.#buffer.length + this.#retries.size;
+      if (held >= this.#capacity) return this.#drop();
+      // One event taken is not the end of a burst: with every other one it would begin, and be told, again.
+      if (this.#dropping && held <= this.#capacity / 2) this.#endBurst();
       this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, randomUUID(), 1, Date.now()));
       this.#pump();
     } catch (failure) {
-      this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${String(failure)}`);
+      this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${textOf(failure)}`);
     }
   }
 
   #drop(): void {
     this.#dropped++;
     if (this.#dropping) return;
-    this.#dropping = true; // one warning a burst
+    this.#dropping = true;
     this.#parts.logger.warn(
       `'${this.#spec.handler}' is too slow for its ephemeral subscription: ${this.#capacity} events wait, further ones are lost`,
     );
+  }
+
+  #endBurst(): void {
+    this.#parts.logger.warn(
+      `'${this.#spec.handler}' keeps up again; its ephemeral subscription lost ${this.#dropped} events`,
+    );
+    this.#dropping = false;
+    this.#dropped = 0;
   }
 
   #pump(): void {
@@ -115,7 +125,7 @@ export class CoreSubscription implements TransportSubscription {
       await this.#settle(delivery, await this.#consumer(delivery));
     } catch (error) {
       this.#parts.logger.error(
-        `'${this.#spec.durable}' lost an event of '${delivery.name}': ${String(error)}`,
+        `'${this.#spec.durable}' lost an event of '${delivery.name}': ${textOf(error)}`,
       );
     }
     this.#running--;
@@ -171,7 +181,7 @@ export class CoreSubscription implements TransportSubscription {
       );
     }
     for (const timer of this.#retries.keys()) clearTimeout(timer);
-    if (!started) this.#buffer.length = 0;
+    const unhandled = started ? 0 : this.#buffer.splice(0).length;
     this.#limit = Infinity;
     this.#pump();
     // There is no broker to hand events back to: what is buffered is handled, as long as there is time.
@@ -183,7 +193,7 @@ export class CoreSubscription implements TransportSubscription {
       ]);
       clearTimeout(timer);
     }
-    const lost = this.#running + this.#buffer.splice(0).length + this.#retries.size;
+    const lost = unhandled + this.#running + this.#buffer.splice(0).length + this.#retries.size;
     this.#retries.clear();
     if (lost > 0)
       this.#parts.logger.warn(`${lost} events of '${this.#spec.handler}' are lost at its stop (ephemeral)`);

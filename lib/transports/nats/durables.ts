@@ -15,8 +15,6 @@ import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
 
 const CONSUMER_EXISTS = 10148;
 
-/** Milliseconds after which the server delivers an unsettled event again. */
-export const ACK_WAIT = 30_000;
 const BROADCAST_INACTIVE = 5 * 60 * 1000;
 
 /**
@@ -25,7 +23,6 @@ const BROADCAST_INACTIVE = 5 * 60 * 1000;
  */
 const SETTINGS = Object.freeze({
   ack_policy: AckPolicy.Explicit,
-  ack_wait: nanos(ACK_WAIT),
   max_deliver: -1,
   max_ack_pending: 50_000,
   replay_policy: ReplayPolicy.Instant,
@@ -41,14 +38,25 @@ export class Durables {
   readonly #clusterId: string;
   readonly #connectedAt: number;
   readonly #timeout: number;
+  readonly #settings: typeof SETTINGS & { readonly ack_wait: number };
   #known: Promise<Map<string, ConsumerInfo>> | undefined;
 
-  /** @param connectedAt the stream's last sequence when this service connected: where `'new'` begins */
-  constructor(jsm: JetStreamManager, clusterId: string, connectedAt: number, timeout: number) {
+  /**
+   * @param connectedAt the stream's last sequence when this service connected: where `'new'` begins
+   * @param ackWait milliseconds
+   */
+  constructor(
+    jsm: JetStreamManager,
+    clusterId: string,
+    connectedAt: number,
+    timeout: number,
+    ackWait: number,
+  ) {
     this.#jsm = jsm;
     this.#clusterId = clusterId;
     this.#connectedAt = connectedAt;
     this.#timeout = timeout;
+    this.#settings = { ...SETTINGS, ack_wait: nanos(ackWait) };
   }
 
   /**
@@ -115,7 +123,7 @@ export class Durables {
     const stream = retryStream(this.#clusterId);
     const name = sanitize(app);
     const config = {
-      ...SETTINGS,
+      ...this.#settings,
       durable_name: name,
       deliver_policy: DeliverPolicy.All,
       filter_subject: `${stream}.${name}.>`,
@@ -183,7 +191,7 @@ export class Durables {
   #config(spec: SubscriptionSpec): Partial<ConsumerConfig> {
     const filters = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern));
     return {
-      ...SETTINGS,
+      ...this.#settings,
       // One filter goes into the subject of the API call, where permissions can see it.
       ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
       metadata: { [META_APP]: spec.app, [META_HANDLER]: spec.handler },
@@ -225,7 +233,7 @@ export class Durables {
       );
     const same =
       filters(config) === filters(wanted) &&
-      config.ack_wait === SETTINGS.ack_wait &&
+      config.ack_wait === this.#settings.ack_wait &&
       config.max_deliver === SETTINGS.max_deliver &&
       config.max_ack_pending === SETTINGS.max_ack_pending;
     if (same) return info;

@@ -36,14 +36,20 @@ export class HandlerSource implements PullSource {
     return this.parts.crashGuard.run(this.spec, delivery, position, this.handle);
   }
 
-  deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void> {
-    return this.parts.deadLetters.write(delivery, this.spec, failure, {
+  async deadLetter(
+    delivery: Delivery,
+    failure: Failure,
+    position: Position,
+    firstFailedAt: number,
+  ): Promise<void> {
+    await this.parts.deadLetters.write(delivery, this.spec, failure, {
       stream: this.stream,
       subject: delivery.subject,
       storedAt: delivery.storedAt,
       firstFailedAt,
       ...position,
     });
+    if (failure.reason === 'crash_loop') await this.parts.crashGuard.forget(this.spec, position);
   }
 
   async recreate(fromSequence: number): Promise<string> {

@@ -1,6 +1,7 @@
 import type { EventTransport } from '../../core/transport';
 import { NatsTransport } from './nats-transport';
 import type { NatsStreamLimits, NatsTransportOptions } from './options';
+import { steadyLogger } from './steady-logger';
 
 export type { NatsTransportOptions } from './options';
 
@@ -26,8 +27,10 @@ export const createNatsTransport = (
     credentials: {},
     connectTimeout: 10_000,
     publishTimeout: 10_000,
+    ackWait: 30_000,
     manage: true,
     events: { effective: LIMITS, explicit: {} },
     deadLetters: { effective: { ...LIMITS, maxAge: 30 * DAY }, explicit: {} },
     ...options,
+    logger: steadyLogger(options.logger),
   });

@@ -10,8 +10,9 @@ import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
 import { readStream, type StoredMessage } from './stream-reader';
 
-const MESSAGE_NOT_FOUND = 10037;
 const SEQUENCE_NOT_FOUND = 10043;
+/** Also said of what is not permitted, and by file storage of a message that is not there. */
+const DELETE_FAILED = 10057;
 
 export interface StoreParts {
   readonly link: NatsLink;
@@ -85,7 +86,8 @@ export class NatsDeadLetterStore implements DeadLetterStore {
       return await this.#parts.jsm.streams.deleteMessage(this.#stream, Number(id), false);
     } catch (error) {
       const code = apiErrorCode(error);
-      if (code === MESSAGE_NOT_FOUND || code === SEQUENCE_NOT_FOUND) return false;
+      if (code === SEQUENCE_NOT_FOUND) return false;
+      if (code === DELETE_FAILED && (await this.get(id)) === undefined) return false;
       throw error;
     }
   }

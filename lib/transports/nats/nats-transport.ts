@@ -16,7 +16,7 @@ import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
 import { CrashGuard } from './crash-guard';
 import { DeadLetters } from './dead-letters';
-import { ACK_WAIT, Durables } from './durables';
+import { Durables } from './durables';
 import { HandlerSource } from './handler-source';
 import { NatsDeadLetterStore } from './nats-dead-letter-store';
 import { asMsgHdrs, encodeHeaders } from './header-block';
@@ -35,6 +35,8 @@ const REDRIVES_AT_ONCE = 10;
 
 interface JetStream {
   readonly jsm: JetStreamManager;
+  /** When each stream was created: what tells it from one that was made in its place. */
+  readonly streamsCreated: ReadonlyMap<string, string>;
   readonly durables: Durables;
   readonly deadLetters: DeadLetters;
   readonly crashGuard: CrashGuard;
@@ -116,10 +118,9 @@ export class NatsTransport implements EventTransport {
       limit: (concurrency) => subscription.limit(concurrency),
       stop: async (timeout) => {
         this.#handlers.delete(spec.durable);
-        // With the last handler, what was redriven to this service has nowhere to go.
         await Promise.all([
           subscription.stop(timeout),
-          ...(this.#handlers.size === 0 && this.#retries !== undefined ? [this.#retries.stop(timeout)] : []),
+          ...(this.#handlers.size === 0 ? [this.#stopRetries(timeout)] : []),
         ]);
         this.#subscriptions.delete(subscription);
       },
@@ -141,7 +142,7 @@ export class NatsTransport implements EventTransport {
       connected: this.#link.connected,
       problems: [
         ...(this.#link.connected || this.#closed ? [] : ['not connected to NATS']),
-        ...[...this.#link.denied].map((what) => `the server denies this service to ${what}`),
+        ...this.#link.refusals.sentences.map((what) => `the server denies this service to ${what}`),
         ...(this.#watch?.problems ?? []),
         ...[...this.#subscriptions, ...(this.#retries === undefined ? [] : [this.#retries])].flatMap(
           ({ problem }) => (problem === undefined ? [] : [problem]),
@@ -155,6 +156,8 @@ export class NatsTransport implements EventTransport {
     this.#closed = true;
     await Promise.all([...this.#subscriptions, ...this.#pulls()].map((subscription) => subscription.stop(0)));
     clearInterval(this.#ticker);
+    const jetStream = await this.#jetStream?.catch(() => undefined);
+    if (this.#link.connected) await jetStream?.crashGuard.release();
     this.#publisher?.close();
     await this.#link.close();
   }
@@ -163,10 +166,10 @@ export class NatsTransport implements EventTransport {
   #durable(): Promise<JetStream> {
     this.#jetStream ??= (async () => {
       const jsm = await this.#manager();
-      const info = await provisionStreams(jsm, this.#options);
-      const { clusterId, connectTimeout: timeout, publishTimeout, logger } = this.#options;
+      const streams = await provisionStreams(jsm, this.#options);
+      const { clusterId, connectTimeout: timeout, publishTimeout, ackWait, logger } = this.#options;
       const publisher = this.#publisherOf();
-      const durables = new Durables(jsm, clusterId, info.state.last_seq, timeout);
+      const durables = new Durables(jsm, clusterId, streams[0].state.last_seq, timeout, ackWait);
       const inboxPrefix = this.#inboxPrefix;
       this.#store = new NatsDeadLetterStore({
         link: this.#link,
@@ -180,6 +183,7 @@ export class NatsTransport implements EventTransport {
       this.#watch = new Watch(jsm, clusterId, () => this.#pulls());
       return {
         jsm,
+        streamsCreated: new Map(streams.map(({ config, created }) => [config.name, created])),
         durables,
         deadLetters: this.#deadLetters(),
         crashGuard: new CrashGuard(publisher, jsm, clusterId, publishTimeout, logger),
@@ -200,13 +204,15 @@ export class NatsTransport implements EventTransport {
       jetStream,
       new HandlerSource(clusterId, spec, info, consumer, jetStream),
     );
-    await this.#assertPermitted([subscription.pullSubject, `$JS.ACK.${clusterId}.${info.name}.0.0.0.0.0`]);
-    if (!spec.broadcast) {
-      this.#retriesReady ??= this.#prepareRetries(jetStream);
-      this.#retriesReady.catch(() => (this.#retriesReady = undefined));
-      await this.#retriesReady;
-    }
+    await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
+    if (!spec.broadcast) await this.#ensureRetries(jetStream);
     return subscription;
+  }
+
+  #ensureRetries(jetStream: JetStream): Promise<void> {
+    this.#retriesReady ??= this.#prepareRetries(jetStream);
+    this.#retriesReady.catch(() => (this.#retriesReady = undefined));
+    return this.#retriesReady;
   }
 
   /** One consumer for all that is redriven to this service. */
@@ -223,11 +229,32 @@ export class NatsTransport implements EventTransport {
     this.#retries = this.#subscribe(jetStream, new RetrySource(parts, await recreate()));
   }
 
-  #subscribe({ jsm }: JetStream, source: PullSource): PullSubscription {
+  /** With the last handler, what was redriven to this service has nowhere to go; the next one begins anew. */
+  async #stopRetries(timeout: number): Promise<void> {
+    const retries = this.#retries;
+    await retries?.stop(timeout);
+    if (retries === undefined || this.#retries !== retries) return;
+    this.#retries = undefined;
+    this.#retriesReady = undefined;
+    if (this.#handlers.size === 0 || this.#jetStream === undefined) return;
+    // A handler that came meanwhile found the one that was stopping.
+    await this.#ensureRetries(await this.#jetStream);
+    (this.#retries as PullSubscription | undefined)?.start();
+  }
+
+  #subscribe({ jsm, streamsCreated }: JetStream, source: PullSource): PullSubscription {
     const provision = (): Promise<unknown> => provisionStreams(jsm, this.#options);
-    const { logger } = this.#options;
+    const { ackWait, logger } = this.#options;
     return new PullSubscription(
-      { link: this.#link, jsm, inboxPrefix: this.#inboxPrefix, logger, provision },
+      {
+        link: this.#link,
+        jsm,
+        streamCreated: streamsCreated.get(source.stream) ?? '',
+        inboxPrefix: this.#inboxPrefix,
+        ackWait,
+        logger,
+        provision,
+      },
       source,
     );
   }
@@ -259,10 +286,11 @@ export class NatsTransport implements EventTransport {
 
   /** Sends to each subject what the server answers with an error and otherwise ignores, and looks for refusals. */
   async #assertPermitted(subjects: readonly string[]): Promise<void> {
-    const inbox = createInbox(this.#inboxPrefix);
-    for (const subject of subjects) this.#link.nc.publish(subject, '?', { reply: inbox });
-    await this.#link.flush(this.#options.connectTimeout);
-    const denied = subjects.find((subject) => this.#link.denied.has(`publish to "${subject}"`));
+    const { connectTimeout } = this.#options;
+    const permitted = await Promise.all(
+      subjects.map((subject) => this.#link.permitsPublish(subject, connectTimeout)),
+    );
+    const denied = subjects[permitted.indexOf(false)];
     if (denied === undefined) return;
     throw new EventsError(
       'permission_denied',
@@ -276,6 +304,8 @@ export class NatsTransport implements EventTransport {
         retryable: true,
       });
     }
+    const { refusals } = this.#link;
+    const before = refusals.lastNumber('publish', subject);
     this.#link.nc.publish(subject, body, { headers: asMsgHdrs(header) });
     // One round trip for all that is published in the same turn of the event loop.
     this.#flush ??= new Promise((resolve, reject) => {
@@ -296,12 +326,13 @@ export class NatsTransport implements EventTransport {
         },
       );
     }
-    if (this.#link.denied.has(`publish to "${subject}"`)) {
+    if (refusals.lastNumber('publish', subject) !== before) {
       throw new EventsError(
         'permission_denied',
         `the server does not permit this service to publish to '${subject}'`,
       );
     }
+    refusals.lift('publish', subject);
     return { duplicate: false };
   }
 
@@ -333,13 +364,15 @@ export class NatsTransport implements EventTransport {
 
   #tick(): void {
     const now = Date.now();
-    if (now - this.#tickedAt > ACK_WAIT) {
+    const { ackWait } = this.#options;
+    if (now - this.#tickedAt > ackWait) {
       this.#options.logger.warn(
         `event_loop_blocked: nothing ran in this process for ${now - this.#tickedAt} ms, longer than the broker waits ` +
-          `(${ACK_WAIT} ms): events it held may be handled twice`,
+          `(${ackWait} ms): events it held may be handled twice`,
       );
     }
     this.#tickedAt = now;
+    this.#link.tick();
     for (const subscription of this.#pulls()) subscription.tick(now);
     if (this.#link.connected) void this.#watch?.tick(now);
   }

@@ -53,6 +53,11 @@ export interface NatsTransportOptions {
   readonly connectTimeout: number;
   /** Milliseconds in which a publish must be confirmed, re-tries included. */
   readonly publishTimeout: number;
+  /**
+   * Milliseconds after which the server delivers an unsettled event again. The same for all versions of a service, hence
+   * not an option of the module: tests that kill processes shorten it.
+   */
+  readonly ackWait: number;
   /** `true` creates streams, `'update'` also widens them, `false` only looks. */
   readonly manage: boolean | 'update';
   readonly events: NatsStreamOptions;

@@ -61,7 +61,7 @@ export class StreamPublisher {
   constructor(link: NatsLink, inboxPrefix: string) {
     this.#link = link;
     this.#prefix = `${createInbox(inboxPrefix)}.`;
-    link.nc.subscribe(`${this.#prefix}*`, { callback: (error, msg) => this.#onReply(error, msg) });
+    link.subscribe(`${this.#prefix}*`, { onMessage: (msg) => this.#onReply(msg) });
     link.listen({
       reconnected: () => {
         const now = Date.now();
@@ -139,10 +139,9 @@ export class StreamPublisher {
     entry.problem = problem;
   }
 
-  #onReply(error: NatsError | null, msg: Msg): void {
+  #onReply(msg: Msg): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
-      if (error !== null) return;
       const entry = this.#pending.get(msg.subject.slice(this.#prefix.length));
       if (entry === undefined) return;
       if (msg.data.length === 0) {
@@ -168,6 +167,7 @@ export class StreamPublisher {
     }
     if (ack.stream !== entry.stream || typeof ack.seq !== 'number') return;
     this.#pending.delete(entry.token);
+    this.#link.refusals.lift('publish', entry.subject);
     entry.resolve({
       stream: ack.stream,
       sequence: ack.seq,
@@ -184,13 +184,10 @@ export class StreamPublisher {
   #deny(subject: string): void {
     for (const entry of this.#pending.values()) {
       if (entry.subject !== subject) continue;
-      this.#settle(
-        entry,
-        new EventsError(
-          'permission_denied',
-          `the server does not permit this service to publish to '${subject}'`,
-        ),
-      );
+      const message = `the server does not permit this service to publish to '${subject}'`;
+      // As with a refusal of the stream: an earlier try may have been stored.
+      const code = entry.unanswered ? 'publish_unconfirmed' : 'permission_denied';
+      this.#settle(entry, new EventsError(code, message, { retryable: entry.unanswered }));
     }
   }
 

@@ -1,31 +1,26 @@
-import {
-  createInbox,
-  type ConsumerInfo,
-  type JetStreamManager,
-  type Msg,
-  type NatsError,
-  type Subscription,
-} from 'nats';
+import { createInbox, type ConsumerInfo, type JetStreamManager, type Msg, type StreamInfo } from 'nats';
 import type { EventsLogger } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery, TransportSubscription } from '../../core/transport';
 import { parseAckSubject, type AckInfo } from './ack-subject';
 import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
 import type { NatsLink } from './connection';
-import { ACK_WAIT } from './durables';
 import { statusOf } from './header-block';
 import { PullDemand } from './pull-demand';
 import type { Position, PullSource } from './pull-source';
+import { textOf } from './steady-logger';
+import type { SteadySubscription } from './steady-subscription';
 
 /** Milliseconds a pull request lives, and how often the server shows that it still has it. */
 const EXPIRES = 30_000;
 const HEARTBEAT = 5000;
 /** Milliseconds of silence after which a request is taken for lost. */
 const SILENCE = 2 * HEARTBEAT + 1000;
-const HEARTBEAT_RUNNING = ACK_WAIT / 3;
 const DEAD_LETTER_RETRY = 5000;
 /** Milliseconds before pulling again after the server ended a request with an error. */
 const RECOVERY_PAUSE = 100;
+/** Milliseconds the server has to answer whether it permits something. */
+const ANSWER_TIMEOUT = 5000;
 /** Milliseconds (100 days): in nanoseconds still an exact number. */
 const MAX_DELAY = 8_640_000_000;
 /** Milliseconds until an event whose consumer broke its contract is tried again. */
@@ -40,7 +35,11 @@ const TERM = Buffer.from('+TERM');
 export interface PullParts {
   readonly link: NatsLink;
   readonly jsm: JetStreamManager;
+  /** When the server created the stream, in its own words. */
+  readonly streamCreated: string;
   readonly inboxPrefix: string;
+  /** Milliseconds the server waits for a settlement, or for a sign that the event is in hands. */
+  readonly ackWait: number;
   readonly logger: EventsLogger;
   /** Makes sure that the streams are there; called when one is not. */
   readonly provision: () => Promise<unknown>;
@@ -71,14 +70,16 @@ export class PullSubscription implements TransportSubscription {
   #consumer: string;
   #running = 0;
   #idle: (() => void) | undefined;
-  #subscription: Subscription | undefined;
+  #subscription: SteadySubscription | undefined;
   #state: 'waiting' | 'started' | 'stopping' | 'stopped' = 'waiting';
   #stopped: Promise<void> | undefined;
   #heardAt = 0;
   #ackFloor: number;
+  #streamCreated: string;
   #problem: string | undefined;
   #deadLetterProblem: string | undefined;
   #recovering = false;
+  #asking = false;
 
   constructor(parts: PullParts, source: PullSource) {
     this.#parts = parts;
@@ -86,21 +87,20 @@ export class PullSubscription implements TransportSubscription {
     this.#demand = new PullDemand(source.concurrency);
     this.#consumer = source.consumer;
     this.#ackFloor = source.ackFloor;
+    this.#streamCreated = parts.streamCreated;
     this.#inbox = createInbox(parts.inboxPrefix);
     this.#unlisten = parts.link.listen({
       disconnected: () => this.#demand.reset(),
       reconnected: () => this.#onReconnect(),
-      denied: (_operation, subject) => {
-        if (subject === this.pullSubject) this.#problem = `the server denies '${subject}'`;
-      },
     });
   }
 
   start(): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'started';
-    this.#subscription = this.#parts.link.nc.subscribe(this.#inbox, {
-      callback: (error, msg) => this.#onMessage(error, msg),
+    this.#subscription = this.#parts.link.subscribe(this.#inbox, {
+      onMessage: (msg) => this.#onMessage(msg),
+      onRestored: () => this.#pullAnew(),
     });
     this.#pull();
   }
@@ -116,34 +116,56 @@ export class PullSubscription implements TransportSubscription {
     return problem === undefined ? undefined : `'${this.#source.label}': ${problem}`;
   }
 
+  get stream(): string {
+    return this.#source.stream;
+  }
+
   /** Where it asks for events. */
   get pullSubject(): string {
     return `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.#consumer}`;
+  }
+
+  /** Where it settles, as a message that the server ignores. */
+  get ackSubject(): string {
+    return `$JS.ACK.${this.#source.stream}.${this.#consumer}.0.0.0.0.0`;
   }
 
   /** Called once a second by the transport. */
   tick(now: number): void {
     this.#demand.tick();
     for (const held of this.#held.values()) {
-      if (now - held.toldAt < HEARTBEAT_RUNNING) continue;
+      if (now - held.toldAt < this.#parts.ackWait / 3) continue;
       held.toldAt = now;
       if (this.#parts.link.connected) this.#send(held.reply, WORKING);
     }
     if (this.#state !== 'started' || !this.#parts.link.connected) return;
-    if (this.#demand.requested > 0 && now - this.#heardAt > SILENCE)
+    const { refusals } = this.#parts.link;
+    if (refusals.has('publish', this.pullSubject) || refusals.has('publish', this.ackSubject)) {
+      void this.#askPermission();
+    } else if (this.#demand.requested > 0 && now - this.#heardAt > SILENCE)
       void this.#recover('the server went silent');
     else this.#pull();
   }
 
   /**
    * Looks at its consumer: remembers its position in case it is lost, and finds what is wrong with it.
-   * @param lastSequence of the stream
+   * @param stream its stream, as it was some seconds ago
    */
-  async observe(lastSequence: number): Promise<void> {
+  async observe(stream: StreamInfo): Promise<void> {
     if (this.#state !== 'started' || this.#recovering || !this.#parts.link.connected) return;
+    if (stream.created !== this.#streamCreated) {
+      void this.#recover('its stream was made anew');
+      return;
+    }
+    const { jsm, logger } = this.#parts;
     let info: ConsumerInfo;
+    let lastSequence = stream.state.last_seq;
     try {
-      info = await this.#parts.jsm.consumers.info(this.#source.stream, this.#consumer);
+      info = await jsm.consumers.info(this.stream, this.#consumer);
+      // The stream has grown meanwhile, or there is something wrong with it.
+      if (info.ack_floor.stream_seq > lastSequence) {
+        lastSequence = (await jsm.streams.info(this.stream)).state.last_seq;
+      }
     } catch (error) {
       const code = apiErrorCode(error);
       if (code === CONSUMER_NOT_FOUND || code === STREAM_NOT_FOUND)
@@ -155,7 +177,7 @@ export class PullSubscription implements TransportSubscription {
       const problem =
         `its position (${floor}) is beyond the end of stream '${this.#source.stream}' (${lastSequence}), which has lost ` +
         `its tail: new events do not arrive until the stream has grown past it, or the durable is removed and the service restarted`;
-      if (this.#problem !== problem) this.#parts.logger.error(`'${this.#source.label}': ${problem}`);
+      if (this.#problem !== problem) logger.error(`'${this.#source.label}': ${problem}`);
       this.#problem = problem;
       return;
     }
@@ -182,19 +204,15 @@ export class PullSubscription implements TransportSubscription {
     this.#parts.link.nc.publish(this.pullSubject, JSON.stringify(request), { reply: this.#inbox });
   }
 
-  #onMessage(error: NatsError | null, msg: Msg): void {
+  #onMessage(msg: Msg): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
-      if (error !== null) {
-        this.#problem = error.message;
-        return;
-      }
       this.#heardAt = Date.now();
       const info = parseAckSubject(msg.reply ?? '');
       if (info === undefined) this.#onStatus(msg);
       else this.#onDelivery(msg, info);
     } catch (failure) {
-      this.#parts.logger.error(`'${this.#source.label}' could not take a message: ${String(failure)}`);
+      this.#parts.logger.error(`'${this.#source.label}' could not take a message: ${textOf(failure)}`);
     }
   }
 
@@ -260,20 +278,26 @@ export class PullSubscription implements TransportSubscription {
 
   /** What we own and is gone is made again, at the position it had. */
   async #restore(): Promise<void> {
-    const { jsm, logger, provision } = this.#parts;
-    const { stream, label } = this.#source;
+    const { jsm, logger } = this.#parts;
+    const { label, stream } = this.#source;
+    const told = (problem: string): void => {
+      this.#problem = problem;
+      logger.error(`'${label}': ${problem} at the server; making it again`);
+    };
+    const { created } = await jsm.streams.info(stream).catch(async (error: unknown) => {
+      if (apiErrorCode(error) !== STREAM_NOT_FOUND) throw error;
+      told(`stream '${stream}' was deleted`);
+      await this.#parts.provision();
+      return jsm.streams.info(stream);
+    });
+    // Whoever made it again, this handler or another: the old position, and what is held of the old one, mean nothing.
+    if (created !== this.#streamCreated) this.#forget();
+    this.#streamCreated = created;
     try {
       await jsm.consumers.info(stream, this.#consumer);
     } catch (error) {
-      const code = apiErrorCode(error);
-      if (code !== CONSUMER_NOT_FOUND && code !== STREAM_NOT_FOUND) throw error;
-      this.#problem =
-        code === STREAM_NOT_FOUND ? `stream '${stream}' was deleted` : 'its consumer was deleted';
-      logger.error(`'${label}': ${this.#problem} at the server; making it again`);
-      if (code === STREAM_NOT_FOUND) {
-        await provision();
-        this.#forget();
-      }
+      if (apiErrorCode(error) !== CONSUMER_NOT_FOUND) throw error;
+      told('its consumer was deleted');
       // Other instances may hold events behind our own: the shared position is what the server last confirmed.
       this.#consumer = await this.#source.recreate(this.#ackFloor + 1);
     }
@@ -303,7 +327,7 @@ export class PullSubscription implements TransportSubscription {
     try {
       settlement = await this.#source.consume(held.delivery, held);
     } catch (error) {
-      this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${String(error)}`);
+      this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${textOf(error)}`);
       settlement = { kind: 'retry', delay: BROKEN_CONSUMER_RETRY };
     }
     this.#demand.finished();
@@ -312,7 +336,7 @@ export class PullSubscription implements TransportSubscription {
     } catch (error) {
       // Unsettled, the server delivers it again after the acknowledgement wait.
       this.#held.delete(held.sequence);
-      this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${String(error)}`);
+      this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${textOf(error)}`);
     }
     this.#running--;
     if (this.#running === 0) this.#idle?.();
@@ -374,8 +398,29 @@ export class PullSubscription implements TransportSubscription {
 
   #onReconnect(): void {
     for (const { reply, payload } of this.#unsent.splice(0)) this.#send(reply, payload);
+    this.#pullAnew();
+  }
+
+  /** For when the requests that were sent are known to be dead. */
+  #pullAnew(): void {
     this.#demand.reset();
     this.#pull();
+  }
+
+  /** The server does not tell when it permits again what it refused while the connection lives. */
+  async #askPermission(): Promise<void> {
+    if (this.#asking) return;
+    this.#asking = true;
+    try {
+      for (const subject of [this.pullSubject, this.ackSubject]) {
+        if (!(await this.#parts.link.permitsPublish(subject, ANSWER_TIMEOUT))) return;
+      }
+      this.#pullAnew();
+    } catch {
+      // Disconnected in the middle of it: asked again when it is connected.
+    } finally {
+      this.#asking = false;
+    }
   }
 
   async #stop(timeout: number): Promise<void> {

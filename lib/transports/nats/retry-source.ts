@@ -34,6 +34,7 @@ export class RetrySource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
+  readonly #since = Date.now();
 
   constructor(
     private readonly parts: RetryParts,
@@ -75,8 +76,8 @@ export class RetrySource implements PullSource {
     const { durable, redrivenAt } = delivery as RedrivenDelivery;
     const bound = this.parts.handlers.get(durable);
     if (bound !== undefined) return this.parts.crashGuard.run(bound.spec, delivery, position, bound.consumer);
-    // Another instance, of another version, may have the handler.
-    if (Date.now() - redrivenAt < GIVE_UP) return { kind: 'retry', delay: HAND_BACK };
+    // Another instance, of another version, may have the handler; or, after a long time down, this one has it soon.
+    if (Date.now() - Math.max(redrivenAt, this.#since) < GIVE_UP) return { kind: 'retry', delay: HAND_BACK };
     const message = `no instance of the service has had a handler for '${durable}' for ${GIVE_UP / 60_000} minutes`;
     return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
   }
@@ -99,6 +100,7 @@ export class RetrySource implements PullSource {
       // The place in the retry stream is the identity here: the dead letter it comes from may still be there.
       identity: position,
     });
+    if (failure.reason === 'crash_loop') await this.parts.crashGuard.forget(spec, position);
   }
 
   async recreate(): Promise<string> {

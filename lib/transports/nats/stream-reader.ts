@@ -31,7 +31,7 @@ export async function readStream(
   query: { stream: string; filter: string; from: number; limit: number; headersOnly: boolean },
 ): Promise<StoredMessage[]> {
   const info = await jsm.consumers.add(query.stream, {
-    name: createInbox().split('.').at(-1) as string,
+    name: createInbox().split('.').at(-1),
     ack_policy: AckPolicy.None,
     deliver_policy: DeliverPolicy.StartSequence,
     opt_start_seq: query.from,

@@ -28,18 +28,18 @@ const FIELDS: Readonly<Record<keyof NatsStreamLimits, (config: StreamConfig) => 
 
 /**
  * Makes sure that the streams of the cluster exist and can keep what this package promises.
- * @returns the event stream, as it is at this moment
+ * @returns them as they are at this moment: events, dead letters, re-deliveries
  * @throws EventsError `stream_mismatch`, `jetstream_unavailable`, `permission_denied`
  */
 export async function provisionStreams(
   jsm: JetStreamManager,
   options: NatsTransportOptions,
-): Promise<StreamInfo> {
+): Promise<[StreamInfo, StreamInfo, StreamInfo]> {
   const { clusterId } = options;
   const dlq = deadLetterStream(clusterId);
   const retry = retryStream(clusterId);
   const { Limits, Workqueue } = RetentionPolicy;
-  const [events] = await Promise.all([
+  return Promise.all([
     provision(
       jsm,
       options,
@@ -64,7 +64,6 @@ export async function provisionStreams(
       'stream.deadLetter',
     ),
   ]);
-  return events;
 }
 
 interface StreamShape {

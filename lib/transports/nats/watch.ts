@@ -1,5 +1,5 @@
-import type { JetStreamManager } from 'nats';
-import { deadLetterStream } from '../../core/names';
+import type { JetStreamManager, StreamInfo } from 'nats';
+import { deadLetterStream, retryStream } from '../../core/names';
 import { apiErrorCode, STREAM_NOT_FOUND } from './api';
 import type { PullSubscription } from './pull-subscription';
 
@@ -16,7 +16,7 @@ export class Watch {
   readonly #pulls: () => readonly PullSubscription[];
   #problems: string[] = [];
   #lookedAt = 0;
-  #lastSequence: number | undefined;
+  #streams: readonly StreamInfo[] = [];
   #deadLettersSeen: number | undefined;
   #deadLettersNew = 0;
   #deadLettersNewAt = 0;
@@ -51,15 +51,12 @@ export class Watch {
   }
 
   async #lookAtStreams(now: number): Promise<void> {
-    const [last, letters] = await Promise.all([
-      this.#lastSequenceOf(this.#clusterId),
-      this.#lastSequenceOf(deadLetterStream(this.#clusterId)),
-    ]);
-    this.#lastSequence = last;
+    const names = [this.#clusterId, deadLetterStream(this.#clusterId), retryStream(this.#clusterId)];
+    const found = await Promise.all(names.map((name) => this.#find(name)));
+    this.#streams = found.filter((each) => each !== undefined);
     this.#problems = [
-      ...(last === undefined ? [`stream '${this.#clusterId}' does not exist`] : []),
-      ...(letters === undefined ? [`stream '${deadLetterStream(this.#clusterId)}' does not exist`] : []),
-      ...this.#newDeadLetters(letters ?? 0, now),
+      ...names.filter((_name, i) => found[i] === undefined).map((name) => `stream '${name}' does not exist`),
+      ...this.#newDeadLetters(found[1]?.state.last_seq ?? 0, now),
     ];
   }
 
@@ -75,18 +72,19 @@ export class Watch {
   }
 
   async #lookAtConsumers(): Promise<void> {
-    if (this.#lastSequence === undefined) return;
     const pulls = this.#pulls();
     const count = Math.min(CONSUMERS_A_SECOND, pulls.length);
     for (let i = 0; i < count; i++) {
       this.#turn = (this.#turn + 1) % pulls.length;
-      await pulls[this.#turn]?.observe(this.#lastSequence);
+      const pull = pulls[this.#turn];
+      const stream = this.#streams.find(({ config }) => config.name === pull?.stream);
+      if (stream !== undefined) await pull?.observe(stream);
     }
   }
 
-  async #lastSequenceOf(stream: string): Promise<number | undefined> {
+  async #find(stream: string): Promise<StreamInfo | undefined> {
     try {
-      return (await this.#jsm.streams.info(stream)).state.last_seq;
+      return await this.#jsm.streams.info(stream);
     } catch (error) {
       if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
       throw error;

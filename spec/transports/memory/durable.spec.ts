@@ -105,6 +105,31 @@ describe('a durable of a memory broker', () => {
     expect(handler.texts).toHaveLength(3);
   });
 
+  it('has at most so many deliveries with the consumer as it is limited to', async () => {
+    const handler = await Handler.holding(app, { concurrency: 3 });
+    const other = await Handler.on(app, { durable: 'other' });
+    handler.subscription.limit(0);
+    await publish('a', 'b', 'c', 'd', 'e', 'f');
+    await other.received(6);
+    expect(handler.texts).toEqual([]);
+    handler.subscription.limit(2);
+    await publish('g');
+    await other.received(7);
+    expect(handler.texts).toEqual(['a', 'b']);
+    handler.subscription.limit(100);
+    await publish('h');
+    await other.received(8);
+    expect(handler.texts).toEqual(['a', 'b', 'c']);
+    handler.subscription.limit(1);
+    handler.settle({ kind: 'ack' });
+    handler.settle({ kind: 'ack' });
+    await publish('i');
+    await other.received(9);
+    expect(handler.texts).toEqual(['a', 'b', 'c']);
+    handler.settle({ kind: 'ack' });
+    expect(await handler.received(4)).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   it('delivers again after the delay, counting, to any instance, while others go on', async () => {
     const leaving = await Handler.on(app, {}, ({ attempt }) => (attempt === 1 ? retry(1000) : retry(2000)));
     await publish('a');

@@ -1,4 +1,5 @@
 import { ACK } from '../../../lib/core/settlement';
+import type { MemoryTransport } from '../../../lib/transports/memory';
 import { DEAD, EPHEMERAL, Handler, retry, Setup } from './fixture';
 
 describe('an ephemeral subscription of a memory broker', () => {
@@ -106,5 +107,126 @@ describe('an ephemeral subscription of a memory broker', () => {
 
     await staying.subscription.stop(0);
     expect(setup.log.warnings).toEqual([expect.stringMatching(/^2 events of .*'Mail.send'.* lost/)]);
+  });
+
+  describe('when it stops', () => {
+    let app: MemoryTransport;
+    beforeEach(async () => (app = await setup.app({ delivery: 'ephemeral' })));
+    /** Publishes, and waits until everyone has it in the buffer. */
+    const publish = async (...texts: string[]): Promise<void> => {
+      const witness = await Handler.on(app, { ...EPHEMERAL, durable: 'witness' });
+      for (const text of texts) await app.publish(setup.message(text));
+      await witness.received(texts.length);
+      await witness.subscription.stop(1000);
+    };
+
+    it('works off what it has received, if nobody else of its group can, and takes nothing new', async () => {
+      const leaving = await Handler.holding(app, EPHEMERAL);
+      await publish('a', 'b', 'c');
+      let stopped = false;
+      const stopping = leaving.subscription.stop(1000).then(() => (stopped = true));
+      await publish('too late');
+      for (const count of [1, 2, 3]) {
+        await leaving.received(count);
+        expect(stopped).toBe(false);
+        leaving.settle(ACK);
+      }
+      await stopping;
+      expect(leaving.texts).toEqual(['a', 'b', 'c']);
+      expect(setup.log.warnings).toEqual([]);
+      expect(setup.clock.waiting).toBe(0);
+    });
+
+    it('does so although it is paused', async () => {
+      const leaving = await Handler.on(app, EPHEMERAL);
+      leaving.subscription.limit(0);
+      await publish('a', 'b');
+      const stopping = leaving.subscription.stop(1000);
+      leaving.subscription.limit(0);
+      await stopping;
+      expect(leaving.texts).toEqual(['a', 'b']);
+      expect(setup.log.warnings).toEqual([]);
+    });
+
+    it('works off what was published just before', async () => {
+      const leaving = await Handler.on(app, EPHEMERAL);
+      await app.publish(setup.message('a'));
+      await leaving.subscription.stop(1000);
+      expect(leaving.texts).toEqual(['a']);
+    });
+
+    it('says what is left when its time is over, running, waiting or to be tried again', async () => {
+      const leaving = await Handler.holding(app, { ...EPHEMERAL, concurrency: 2 });
+      await publish('a', 'b', 'c', 'd', 'e');
+      await leaving.received(2);
+      leaving.settle(retry(5000));
+      await leaving.received(3);
+      const stopping = leaving.subscription.stop(1000);
+      leaving.settle(ACK);
+      await leaving.received(4);
+      setup.clock.advance(1000);
+      await stopping;
+      expect(leaving.texts).toEqual(['a', 'b', 'c', 'd']);
+      expect(setup.log.warnings).toEqual([expect.stringMatching(/^4 events of .*'Mail.send'.* lost/)]);
+      expect(setup.clock.waiting).toBe(0);
+    });
+
+    it('leaves it to the others of its group, started or not', async () => {
+      const leaving = await Handler.holding(app, EPHEMERAL);
+      const staying = await Handler.bound(app, EPHEMERAL);
+      await publish('a', 'b');
+      await leaving.received(1);
+      const stopping = leaving.subscription.stop(1000);
+      leaving.settle(ACK);
+      await stopping;
+      staying.subscription.start();
+      expect(await staying.received(1)).toEqual(['b']);
+      expect(leaving.texts).toEqual(['a']);
+    });
+
+    it('is the task of one of those that stop together', async () => {
+      const both = [await Handler.holding(app, EPHEMERAL), await Handler.holding(app, EPHEMERAL)];
+      await publish('a', 'b', 'c', 'd');
+      await Promise.all(both.map((handler) => handler.received(1)));
+      const stopping = Promise.all(both.map((handler) => handler.subscription.stop(1000)));
+      both[0]?.settle(ACK);
+      for (const count of [1, 2, 3]) {
+        await both[1]?.received(count);
+        both[1]?.settle(ACK);
+      }
+      await stopping;
+      expect(both.flatMap(({ texts }) => texts).sort()).toEqual(['a', 'b', 'c', 'd']);
+      expect(both[0]?.texts).toHaveLength(1);
+      expect(setup.log.warnings).toEqual([]);
+    });
+
+    it('makes room for a successor at once', async () => {
+      const leaving = await Handler.holding(app, EPHEMERAL);
+      await publish('a', 'b');
+      const stopping = leaving.subscription.stop(1000);
+      const successor = await Handler.on(app, EPHEMERAL);
+      await app.publish(setup.message('c'));
+      expect(await successor.received(1)).toEqual(['c']);
+      for (const count of [1, 2]) {
+        await leaving.received(count);
+        leaving.settle(ACK);
+      }
+      await stopping;
+      await app.publish(setup.message('d'));
+      expect(await successor.received(2)).toEqual(['c', 'd']);
+      expect(leaving.texts).toEqual(['a', 'b']);
+    });
+
+    it('keeps a dead letter of what fails for good meanwhile', async () => {
+      const durable = await setup.app();
+      const leaving = await Handler.holding(app, EPHEMERAL);
+      await publish('a');
+      await leaving.received(1);
+      const stopping = leaving.subscription.stop(1000);
+      leaving.settle(DEAD);
+      await stopping;
+      expect(durable.broker.deadLetters('shop')).toHaveLength(1);
+      expect(setup.log.warnings).toEqual([]);
+    });
   });
 });

@@ -63,6 +63,7 @@ export const DURABLE: SubscriptionSpec = {
   broadcast: false,
   startFrom: 'new',
   concurrency: 1,
+  maxDeliveries: 4,
 };
 
 export const EPHEMERAL: SubscriptionSpec = { ...DURABLE, delivery: 'ephemeral' };

@@ -27,4 +27,25 @@ describe('a message log', () => {
     log.append({ sequence: 2, storedAt: 0, bytes: 50 });
     expect(log.toArray().map(({ sequence }) => sequence)).toEqual([2]);
   });
+
+  it('forgets what is removed, from wherever, and never uses its sequence again', () => {
+    const log = new MessageLog({ maxAge: 1000, maxMessages: 3, maxBytes: 30 });
+    const append = (sequence: number): number[] =>
+      log.append({ sequence, storedAt: 0, bytes: 10 }).map((entry) => entry.sequence);
+    const kept = (): number[] => log.toArray().map(({ sequence }) => sequence);
+    for (const sequence of [1, 2, 3]) append(sequence);
+    expect(log.remove(2)?.sequence).toBe(2);
+    expect(log.remove(2)).toBeUndefined();
+    expect(log.remove(4)).toBeUndefined();
+    expect(log.get(2)).toBeUndefined();
+    expect([log.first, log.last]).toEqual([1, 3]);
+    expect(append(4)).toEqual([]);
+    expect(kept()).toEqual([1, 3, 4]);
+    expect(append(5)).toEqual([1]);
+    expect(log.first).toBe(3);
+    for (const sequence of [5, 3, 4]) log.remove(sequence);
+    expect([log.first, log.last, kept()]).toEqual([6, 5, []]);
+    append(6);
+    expect(kept()).toEqual([6]);
+  });
 });

@@ -65,6 +65,16 @@ describe('stopping a memory subscription', () => {
     expect(app.broker.deadLetters('shop')).toEqual([]);
   });
 
+  it('leaves what a paused subscription held back to others', async () => {
+    const paused = await Handler.on(app);
+    paused.subscription.limit(0);
+    await publish('a');
+    await paused.subscription.stop(1000);
+    paused.subscription.limit(1);
+    expect(await (await Handler.on(app)).received(1)).toEqual(['a']);
+    expect(paused.texts).toEqual([]);
+  });
+
   it('can be asked for again, and the earlier deadline holds', async () => {
     const handler = await Handler.holding(app);
     await publish('a');

@@ -1,0 +1,49 @@
+/**
+ * Kills servers and services under load and counts what is left; see spec/chaos/. Sets itself up.
+ *
+ *   npm run chaos -- [--seconds 45] [--seed N] [--server newest|oldest]
+ */
+import { execFileSync } from 'node:child_process';
+import { createRequire } from 'node:module';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { findServers } from './nats-server.mjs';
+
+const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
+const require = createRequire(import.meta.url);
+const say = (line) => process.stderr.write(`${line}\n`);
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '45' },
+    seed: { type: 'string', default: String(Math.floor(Math.random() * 1e9)) },
+    server: { type: 'string', default: process.env.NATS_SERVER_UNDER_TEST || 'newest' },
+  },
+});
+const [seconds, seed] = [Number(values.seconds), Number(values.seed)];
+if (!(seconds >= 5 && seconds <= 3600)) throw new Error('--seconds must be a number from 5 to 3600');
+if (!Number.isSafeInteger(seed) || seed < 0) throw new Error('--seed must be a whole number');
+if (values.server !== 'newest' && values.server !== 'oldest')
+  throw new Error('--server must be newest or oldest');
+
+say('Building the library ...');
+const tsc = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
+execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: ['ignore', 2, 2] });
+const servers = await findServers({ need: 'matrix', log: say });
+process.env.NATS_SERVER_UNDER_TEST_BIN = servers[values.server].path;
+say(`nats-server ${servers[values.server].version}`);
+
+// The tests' own harness is TypeScript.
+const { transformFileSync } = require('@swc/core');
+require.extensions['.ts'] = (module, file) => {
+  const { code } = transformFileSync(file, {
+    jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
+    module: { type: 'commonjs' },
+    sourceMaps: 'inline',
+  });
+  module._compile(code, file);
+};
+process.setSourceMapsEnabled(true);
+const { chaos } = require('../spec/chaos/chaos.ts');
+process.exit((await chaos({ seconds, seed, say })) ? 0 : 1);

@@ -1,0 +1,147 @@
+import { workers } from '../support/workers';
+import type { JournalEntry, WorkerEvent } from '../support/worker-process';
+
+jest.setTimeout(90_000);
+
+const ACK_WAIT = 2000;
+/** Deliveries beyond the retry policy's that do not make an event a suspect yet. */
+const TOLERANCE = 12;
+const MARKS = 3;
+
+const processes = workers({ ackWait: ACK_WAIT, handlers: [{ name: 'job', on: 'job' }] });
+const DURABLE = 'shop__job';
+
+const times = (count: number, event: WorkerEvent = {}): WorkerEvent[] =>
+  Array.from({ length: count }, () => event);
+const ids = (entries: readonly JournalEntry[]): Set<string> => new Set(entries.map(({ id }) => id ?? ''));
+const handled = (events: readonly string[]): boolean => {
+  const done = ids(processes.entries('done'));
+  return events.every((id) => done.has(id));
+};
+
+describe('F11 a worker killed with events in flight', () => {
+  it('loses none: what it held is delivered again within the acknowledgement wait', async () => {
+    const { journal } = processes;
+    const victim = await processes.start({});
+    // More than it runs at once: some are buffered, some still at the server.
+    const events = await processes.emit('job', times(300, { wait: 1500 }));
+    await journal.until('100 run', () => processes.entries('start').length >= 100);
+    await processes.start({});
+    const { at: killed } = await victim.kill();
+    const interrupted = ids(processes.entries('start'));
+    for (const id of ids(processes.entries('done'))) interrupted.delete(id);
+    await journal.until('all are handled', () => handled(events));
+    await processes.settled(DURABLE);
+
+    const again = processes
+      .entries('start')
+      .filter(({ pid, id }) => pid !== victim.pid && interrupted.has(id ?? ''));
+    expect(ids(again.filter(({ at }) => at > killed)).size).toBeGreaterThan(0);
+    expect(await processes.deadLetters()).toEqual([]);
+  });
+});
+
+describe('F14 a worker that dies on the last permitted delivery', () => {
+  const retry = { attempts: 1, delay: 50 };
+  const handlers = [{ name: 'job', on: 'job', options: { retry } }];
+
+  it('leaves the event to be handled after all', async () => {
+    const victim = await processes.start({ handlers });
+    const events = await processes.emit('job', [{ do: ['fail', 'kill', 'ok'] }]);
+    await victim.exited;
+    await processes.start({ handlers });
+    await processes.journal.until('it is handled', () => handled(events));
+    await processes.settled(DURABLE);
+    expect(await processes.deadLetters()).toEqual([]);
+  });
+
+  it('leaves the event to become a dead letter when it fails once more', async () => {
+    const victim = await processes.start({ handlers });
+    const [id] = await processes.emit('job', [{ do: ['fail', 'kill', 'fail'] }]);
+    await victim.exited;
+    await processes.start({ handlers });
+    await processes.journal.until('it fails twice', () => processes.entries('fail').length === 2);
+    await processes.settled(DURABLE);
+    expect(await processes.deadLetters()).toEqual([
+      { id, reason: 'attempts_exhausted', durable: DURABLE, attempts: 3 },
+    ]);
+  });
+});
+
+describe('an event that kills its process each time', () => {
+  const handlers = [{ name: 'job', on: 'job', options: { retry: { attempts: 0 } } }];
+  /** Hands what waits back so often that the next delivery makes it a suspect. */
+  const becomeSuspects = (): Promise<void> => processes.handBack(DURABLE, 1 + TOLERANCE);
+  const createDurable = async (): Promise<void> => {
+    await (await processes.start({ handlers })).kill('SIGTERM');
+  };
+
+  it('becomes a dead letter after three marks, unrun, while other events flow', async () => {
+    const { journal } = processes;
+    await createDurable();
+    const [killer = ''] = await processes.emit('job', [{ do: ['kill'] }]);
+    await becomeSuspects();
+    processes.keepAlive({ handlers });
+    processes.keepAlive({ handlers });
+    const healthy: string[] = [];
+    let gone = false;
+    const letter = journal
+      .until('it is a dead letter', async () => (await processes.deadLetters()).length > 0)
+      .finally(() => (gone = true));
+    while (!gone) healthy.push(...(await processes.emit('job', times(10, { wait: 5 }))));
+    await letter;
+    await journal.until('the others are handled', () => handled(healthy));
+    await processes.settled(DURABLE);
+
+    expect(processes.entries('suicide')).toHaveLength(MARKS);
+    expect(await processes.deadLetters()).toEqual([
+      { id: killer, reason: 'crash_loop', durable: DURABLE, attempts: TOLERANCE + 2 + MARKS },
+    ]);
+    expect(await processes.marks()).toBe(0);
+  });
+
+  it('does not take those along that run beside it', async () => {
+    const { journal } = processes;
+    await createDurable();
+    const innocent = await processes.emit('job', times(5, { wait: 300 }));
+    const [killer = ''] = await processes.emit('job', [{ do: ['kill'], wait: 100 }]);
+    innocent.push(...(await processes.emit('job', times(5, { wait: 300 }))));
+    await becomeSuspects();
+    processes.keepAlive({ handlers });
+    await journal.until('the others are handled', () => handled(innocent));
+    await journal.until('it is a dead letter', async () => (await processes.deadLetters()).length > 0);
+    await processes.settled(DURABLE);
+    expect((await processes.deadLetters()).map(({ id }) => id)).toEqual([killer]);
+  });
+
+  it('is not what an event is that was interrupted by shutdowns', async () => {
+    const { journal } = processes;
+    await createDurable();
+    const events = await processes.emit('job', [
+      { wait: [...times(2 + TOLERANCE + MARKS).map(() => 60_000), 0] },
+    ]);
+    await becomeSuspects();
+    for (let i = 1; i <= MARKS + 1; i++) {
+      const worker = await processes.start({ handlers, module: { shutdownTimeout: 50 } });
+      await journal.until('it runs', () => processes.entries('start').length === i);
+      await worker.kill('SIGTERM');
+    }
+    await processes.start({ handlers });
+    await journal.until('it is handled', () => handled(events));
+    await processes.settled(DURABLE);
+    expect(await processes.deadLetters()).toEqual([]);
+    expect(await processes.marks()).toBe(0);
+  });
+
+  it('is not what an event is that was only handed back, however often', async () => {
+    await createDurable();
+    const events = await processes.emit('job', times(200, { wait: 5 }));
+    await processes.handBack(DURABLE, 2 * TOLERANCE);
+    await processes.start({ handlers });
+    await processes.journal.until('all are handled', () => handled(events));
+    await processes.settled(DURABLE);
+    expect(processes.entries('start')).toHaveLength(events.length);
+    expect(await processes.deadLetters()).toEqual([]);
+    expect(await processes.marks()).toBe(0);
+  });
+});
