@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { types } from 'node:util';
 import { messageIdOf, toWireHeaders } from './cloudevents';
 import { createConsumer, type SubscriptionCounters } from './consumer';
 import { EventsError } from './errors';
@@ -140,7 +141,7 @@ export class EventService {
       id: checkId('id', options.id) ?? randomUUID(),
       name,
       source: this.#source,
-      time: options.time ?? new Date(),
+      time: checkTime(options.time) ?? new Date(),
       data,
       correlationId: checkId('correlationId', options.correlationId),
       causationId: checkId('causationId', options.causationId),
@@ -207,7 +208,7 @@ export class EventService {
       patterns,
       counters,
       transports,
-      unsubscribe: () => this.#unsubscribe(identity),
+      unsubscribe: () => this.#unsubscribe(identity, bound),
     };
     this.#bound.set(identity, bound);
     if (!consume) return bound;
@@ -268,19 +269,21 @@ export class EventService {
   }
 
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
+    // Middleware may have added headers, and what reaches the wire must hold for them too.
+    const headers = checkHeaders(event.headers);
     const encoded = this.#parts.codec.encode(event.data);
     const receipt = await this.#parts.transport.publish({
       name: event.name,
       messageId: messageIdOf(event),
-      headers: toWireHeaders(event, encoded),
+      headers: toWireHeaders({ ...event, headers }, encoded),
       body: encoded.body,
     });
     return { id: event.id, ...receipt };
   }
 
-  async #unsubscribe(identity: string): Promise<void> {
-    const bound = this.#bound.get(identity);
-    if (bound === undefined) return;
+  async #unsubscribe(identity: string, bound: Bound): Promise<void> {
+    // Ended before; the identity may be another subscription's by now.
+    if (this.#bound.get(identity) !== bound) return;
     await Promise.all(bound.transports.map((transport) => transport.stop(this.#parts.shutdownTimeout)));
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
     if (this.#bound.get(identity) === bound) this.#bound.delete(identity);
@@ -300,6 +303,11 @@ export class EventService {
     this.#state = 'closed';
     await transport.close();
   }
+}
+
+function checkTime(time: Date | undefined): Date | undefined {
+  if (time === undefined || (types.isDate(time) && !Number.isNaN(time.getTime()))) return time;
+  throw new EventsError('invalid_header', 'emit option `time` must be a valid Date');
 }
 
 function checkId(option: string, value: string | undefined): string | undefined {
