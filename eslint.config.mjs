@@ -62,6 +62,7 @@ export default tseslint.config(
       ],
     },
   },
+  { files: ['samples/**/*.ts'], rules: { 'no-console': 'off' } },
   {
     files: ['lib/core/**/*.ts'],
     rules: {

@@ -20,6 +20,7 @@ export {
   type EventServiceStatus,
   type EventSubscription,
   type EventToEmit,
+  type SubscriptionStatus,
 } from './core/event-service';
 export type { EventHandler, EventMap } from './core/event-map';
 export type { ConsumeContext, EventContext } from './core/event-context';
