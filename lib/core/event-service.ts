@@ -13,7 +13,7 @@ import {
   type SubscribeOptions,
   type SubscriptionDefaults,
 } from './handler-definition';
-import { checkHeaders } from './headers';
+import { checkHeaders, checkHeaderSize } from './headers';
 import type { JsonCodec } from './json-codec';
 import type { EventsLogger } from './logger';
 import {
@@ -271,11 +271,15 @@ export class EventService {
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
     // Middleware may have added headers, and what reaches the wire must hold for them too.
     const headers = checkHeaders(event.headers);
+    checkId('correlationId', event.correlationId);
+    checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
+    const wire = toWireHeaders({ ...event, headers }, encoded);
+    checkHeaderSize(wire);
     const receipt = await this.#parts.transport.publish({
       name: event.name,
       messageId: messageIdOf(event),
-      headers: toWireHeaders({ ...event, headers }, encoded),
+      headers: wire,
       body: encoded.body,
     });
     return { id: event.id, ...receipt };
@@ -311,10 +315,11 @@ function checkTime(time: Date | undefined): Date | undefined {
 }
 
 function checkId(option: string, value: string | undefined): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value.length > 0 && value.length <= 256))
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && value.length > 0 && value.length <= 256 && !/\p{Cc}/u.test(value))
     return value;
   throw new EventsError(
     'invalid_header',
-    `emit option \`${option}\` must be a string of 1 to 256 characters`,
+    `emit option \`${option}\` must be a string of 1 to 256 characters, without control characters`,
   );
 }

@@ -16,8 +16,12 @@ import type { NatsCredentials, NatsTransportOptions } from './options';
 
 const OLDEST_SERVER = [2, 10] as const;
 const PING_INTERVAL = 10_000;
+/** Milliseconds in which one server must answer, at the first connection as at every other. */
+const DIAL_TIMEOUT = 5000;
 const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
+/** With fewer milliseconds left, no server can be expected to answer. */
+const LAST_TRY = 40;
 
 /** What a connection tells those who work with it. Called one by one; what a listener throws is logged. */
 export interface ConnectionListener {
@@ -44,26 +48,7 @@ export class NatsLink {
 
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
   async connect(): Promise<void> {
-    const { servers, connectTimeout } = this.#options;
-    const deadline = Date.now() + connectTimeout;
-    let pause = FIRST_RETRY;
-    for (;;) {
-      try {
-        this.#nc = await connect(connectionOptions(this.#options, Math.max(1, deadline - Date.now())));
-        break;
-      } catch (cause) {
-        if (Date.now() + pause >= deadline) {
-          throw new EventsError(
-            'connection_failed',
-            `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(cause as Error).message}; ` +
-              `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
-            { cause, retryable: true },
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        pause = Math.min(pause * 2, LAST_RETRY);
-      }
-    }
+    this.#nc = await this.#firstConnection();
     this.#connected = true;
     const version = this.nc.info?.version ?? '0';
     if (!isSupported(version)) {
@@ -76,6 +61,35 @@ export class NatsLink {
     void this.#watch(this.#nc.status());
     void this.#nc.closed().then((error) => this.#onClosed(error));
     this.#probe = setInterval(() => void this.#checkAlive(), PING_INTERVAL);
+  }
+
+  async #firstConnection(): Promise<NatsConnection> {
+    const { servers, connectTimeout } = this.#options;
+    const deadline = Date.now() + connectTimeout;
+    let pause = FIRST_RETRY;
+    let problem: unknown = new Error('the server did not answer');
+    for (;;) {
+      const attempt = connect(connectionOptions(this.#options));
+      try {
+        return await within(deadline - Date.now(), attempt);
+      } catch (error) {
+        // What a try said before is worth more than that the last one got no answer in time.
+        if (Date.now() < deadline) problem = error;
+        // One that succeeds after all is nobody's any more.
+        attempt.then((late) => late.close()).catch(() => undefined);
+      }
+      const left = deadline - Date.now();
+      if (left <= LAST_TRY) {
+        throw new EventsError(
+          'connection_failed',
+          `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(problem as Error).message}; ` +
+            `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
+          { cause: problem, retryable: true },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left - LAST_TRY / 2)));
+      pause = Math.min(pause * 2, LAST_RETRY);
+    }
   }
 
   get nc(): NatsConnection {
@@ -92,6 +106,11 @@ export class NatsLink {
     return this.#denied;
   }
 
+  /** Takes a refusal back: it is about to be tried again, or has just been permitted. */
+  forgive(subject: string): void {
+    if (this.#denied.size > 0) this.#denied.delete(`publish to "${subject}"`);
+  }
+
   listen(listener: ConnectionListener): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -99,17 +118,9 @@ export class NatsLink {
 
   /** Resolves when the server has answered everything sent before; late errors of the server included. */
   async flush(timeout: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const expired = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`the server did not answer within ${timeout} ms`)), timeout);
-    });
-    try {
-      await Promise.race([this.nc.flush(), expired]);
-      // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
-      await new Promise((resolve) => setImmediate(resolve));
-    } finally {
-      clearTimeout(timer);
-    }
+    await within(timeout, this.nc.flush());
+    // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   async close(): Promise<void> {
@@ -179,12 +190,25 @@ export class NatsLink {
   }
 }
 
+async function within<T>(timeout: number, answer: Promise<T>): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const expired = new Promise<never>((_, reject) => {
+    const expire = (): void => reject(new Error(`the server did not answer within ${timeout} ms`));
+    timer = setTimeout(expire, Math.max(1, timeout));
+  });
+  try {
+    return await Promise.race([answer, expired]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
 function isSupported(version: string): boolean {
   const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
   return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
 }
 
-function connectionOptions(options: NatsTransportOptions, timeout: number): ConnectionOptions {
+function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
   const { credentials, servers, app, clientId } = options;
   // nats.js ignores the scheme of a URL.
   const tls = credentials.tls ?? (servers.some((server) => server.startsWith('tls://')) ? {} : undefined);
@@ -193,7 +217,7 @@ function connectionOptions(options: NatsTransportOptions, timeout: number): Conn
     servers: [...servers],
     name: clientId,
     inboxPrefix: `_INBOX.${sanitize(app)}`,
-    timeout,
+    timeout: DIAL_TIMEOUT,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,
     reconnectJitter: 500,

@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs } from 'nats';
-import { emptyHeaders, foldKey, type EventHeaders } from '../../core/headers';
+import { emptyHeaders, foldKey, isHeaderKey, printable, type EventHeaders } from '../../core/headers';
 
 /**
  * Headers as bytes, written and read by hand: the client's own header object costs more than the rest of a publish
@@ -60,8 +60,10 @@ export function decodeHeaders(block: Uint8Array | undefined): EventHeaders | und
     const colon = line.indexOf(':');
     if (colon <= 0) return undefined;
     const raw = line.slice(0, colon);
+    if (!isHeaderKey(raw)) return undefined;
     const key = foldKey(raw);
-    const value = line.slice(colon + 1).trim();
+    // What other clients let through must not break the lines of a log, or of the block it is copied into.
+    const value = printable(line.slice(colon + 1)).trim();
     const earlier = headers[key];
     if (earlier === undefined) headers[key] = value;
     else if (key === raw && !key.startsWith('ce-')) headers[key] = `${earlier}, ${value}`;

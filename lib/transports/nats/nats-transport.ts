@@ -80,6 +80,7 @@ export class NatsTransport implements EventTransport {
     if (!durable) return this.#publishEphemeral(subject, header, message.body);
     const { clusterId: stream, publishTimeout: timeout } = this.#options;
     const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
+    this.#link.forgive(subject);
     // A duplicate after a re-try is our own earlier try.
     return { duplicate: ack.duplicate && ack.tries === 1, stream: ack.stream, sequence: ack.sequence };
   }
@@ -192,6 +193,7 @@ export class NatsTransport implements EventTransport {
         retryable: true,
       });
     }
+    this.#link.forgive(subject);
     this.#link.nc.publish(subject, body, { headers: asMsgHdrs(header) });
     // One round trip for all that is published in the same turn of the event loop.
     this.#flush ??= new Promise((resolve, reject) => {
