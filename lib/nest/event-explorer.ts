@@ -92,8 +92,11 @@ export class EventExplorer {
         const moduleRef = module.providers.get(ModuleRef)?.instance as ModuleRef;
         const token = wrapper.token as AnyClass;
         let made: Promise<object> | undefined;
-        const own = (): Promise<object> =>
-          (made ??= moduleRef.resolve<object>(token, undefined, { strict: true }));
+        const own = (): Promise<object> => {
+          made ??= moduleRef.resolve<object>(token, undefined, { strict: true });
+          made.catch(() => (made = undefined)); // made again at the next attempt
+          return made;
+        };
         for (const methodName of this.scanner.getAllMethodNames(prototype)) {
           const method = prototype[methodName] as Method;
           const decorators = Reflect.getMetadata(ON_EVENT_METADATA, method) as OnEventMetadata[] | undefined;

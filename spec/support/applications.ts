@@ -12,11 +12,17 @@ export interface Applications {
   /** What the package logged in this test. */
   readonly logger: RecordingLogger;
   /** A module tree with the events module in front of `metadata.imports`, compiled and not initialised. */
-  compile(metadata: ModuleMetadata, options?: Partial<EventsModuleOptions>): Promise<TestingModule>;
+  readonly compile: (
+    metadata: ModuleMetadata,
+    options?: Partial<EventsModuleOptions>,
+  ) => Promise<TestingModule>;
   /** The same, initialised. */
-  start(metadata: ModuleMetadata, options?: Partial<EventsModuleOptions>): Promise<TestingModule>;
+  readonly start: (
+    metadata: ModuleMetadata,
+    options?: Partial<EventsModuleOptions>,
+  ) => Promise<TestingModule>;
   /** A module tree without the events module, compiled and not initialised. */
-  compileBare(metadata: ModuleMetadata): Promise<TestingModule>;
+  readonly compileBare: (metadata: ModuleMetadata) => Promise<TestingModule>;
 }
 
 /** @param defaults of each application's options; by default a private memory broker and quick retries */

@@ -129,7 +129,7 @@ export function onNats(options: NatsServerOptions = {}): OnNats {
       eventually(
         () => on.stored(`${clusterId}-dlq`),
         (letters) => letters.length >= count,
-        (letters) => `there are ${letters.length} of ${count} dead letters; the log:\n${logger.text}`,
+        (letters) => `there are ${letters.length} of ${count} dead letters; the log:\n${lastWords(logger)}`,
       ),
     settled: async (durable) => {
       const { consumers } = await (reader ??= await on.client()).jetstreamManager();
@@ -137,9 +137,15 @@ export function onNats(options: NatsServerOptions = {}): OnNats {
         () => consumers.info(clusterId, durable),
         (info) => info.num_pending === 0 && info.num_ack_pending === 0,
         (info) =>
-          `'${durable}' has ${info.num_pending} events to deliver and ${info.num_ack_pending} unsettled; the log:\n${logger.text}`,
+          `'${durable}' has ${info.num_pending} events to deliver and ${info.num_ack_pending} unsettled; the log:\n${lastWords(logger)}`,
       );
     },
   };
   return on;
 }
+
+const lastWords = (logger: RecordingLogger): string =>
+  logger.entries.items
+    .slice(-10)
+    .map(({ message }) => message.slice(0, 300))
+    .join('\n');
