@@ -10,7 +10,7 @@ export default tseslint.config(
     plugins: { 'import-x': importX },
     languageOptions: {
       parserOptions: {
-        project: ['./tsconfig.json', './spec/types/tsconfig*.json'],
+        project: ['./tsconfig.json', './spec/types/*/tsconfig.json'],
         tsconfigRootDir: import.meta.dirname,
       },
     },
@@ -62,6 +62,7 @@ export default tseslint.config(
       ],
     },
   },
+  { files: ['samples/**/*.ts'], rules: { 'no-console': 'off' } },
   {
     files: ['lib/core/**/*.ts'],
     rules: {

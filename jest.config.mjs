@@ -25,12 +25,12 @@ const config = {
     {
       ...shared,
       displayName: 'unit',
-      testMatch: ['<rootDir>/spec/{core,middleware,nest,testing,transports/memory}/**/*.spec.ts'],
+      testMatch: ['<rootDir>/spec/{core,middleware,nest,testing,transports/memory,types}/**/*.spec.ts'],
     },
     {
       ...shared,
       displayName: 'integration',
-      testMatch: ['<rootDir>/spec/{conformance,e2e,faults,transports/nats,support}/**/*.spec.ts'],
+      testMatch: ['<rootDir>/spec/{conformance,e2e,faults,transports/nats,support,wire}/**/*.spec.ts'],
       globalSetup: '<rootDir>/spec/support/global-setup.ts',
     },
   ],

@@ -20,6 +20,7 @@ export {
   type EventServiceStatus,
   type EventSubscription,
   type EventToEmit,
+  type SubscriptionStatus,
 } from './core/event-service';
 export {
   DeadLetterService,
@@ -45,15 +46,5 @@ export type { EmitReceipt, EventMiddleware, OutboundEvent } from './core/middlew
 export type { SubscribeOptions } from './core/handler-definition';
 export type { RetryPolicy } from './core/retry-policy';
 
-// For those who write a transport.
-export type {
-  Consumer,
-  Delivery,
-  EventTransport,
-  OutboundMessage,
-  PublishReceipt,
-  SubscriptionSpec,
-  TransportStatus,
-  TransportSubscription,
-} from './core/transport';
-export type { Settlement } from './core/settlement';
+// For those who write a transport; what belongs to it is in `@venta/events/testing`, beside the conformance suite.
+export type { EventTransport } from './core/transport';

@@ -30,12 +30,15 @@ export function encodeAttribute(value: string): string {
   );
 }
 
+/** Quoted strings of older senders are unquoted first (section 3.1.3.2 of the HTTP binding). */
 export function decodeAttribute(value: string): string {
-  if (!value.includes('%')) return value;
+  const quoted = value.length > 1 && value.startsWith('"') && value.endsWith('"');
+  const text = quoted ? value.slice(1, -1).replace(/\\(.)/g, '$1') : value;
+  if (!text.includes('%')) return text;
   try {
-    return decodeURIComponent(value);
+    return decodeURIComponent(text);
   } catch {
-    return value; // another sender's literal percent sign
+    return text; // another sender's literal percent sign
   }
 }
 

@@ -1,5 +1,6 @@
 import type { CircuitBreaker } from './circuit-breaker';
 import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
+import { printable } from './headers';
 import { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
 import { retryDelay, type RetryPolicy } from './retry-policy';
@@ -88,7 +89,9 @@ function describe(thrown: unknown): string {
 }
 
 function report(logger: EventsLogger, event: InboundEvent, settlement: Settlement, error: unknown): void {
-  const what = `'${event.name}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
+  // A name from elsewhere can be anything.
+  const name = printable(event.name).slice(0, 200);
+  const what = `'${name}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
   const why = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
   const stack = error instanceof Error && error.stack !== undefined ? `\n${error.stack}` : '';
   if (settlement.kind === 'dead-letter') {

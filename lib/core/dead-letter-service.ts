@@ -219,6 +219,7 @@ export class DeadLetterService {
     after?: string,
     headersOnly = false,
   ): AsyncGenerator<DeadLetter> {
+    assertFilter(filter);
     if (filter.event !== undefined) assertPattern(filter.event);
     for await (const stored of this.#all(after, headersOnly)) {
       const letter = this.#toDeadLetter(stored);
@@ -288,6 +289,20 @@ const fits = (letter: DeadLetter, storedAt: number, filter: DeadLetterFilter): b
 
 const missing = (id: string): EventsError =>
   new EventsError('no_dead_letter', `there is no dead letter '${id}' (any more)`);
+
+const FILTERS: ReadonlySet<string> = new Set(['subscription', 'app', 'event', 'reason', 'since', 'until']);
+
+/** A mistyped or undefined condition must not mean all dead letters; `{}` does. */
+function assertFilter(filter: DeadLetterFilter): void {
+  for (const [key, value] of Object.entries(filter)) {
+    if (FILTERS.has(key) && value !== undefined) continue;
+    const what = FILTERS.has(key) ? `\`${key}\` is undefined` : `there is no \`${key}\``;
+    throw new EventsError(
+      'invalid_configuration',
+      `${what} in the filter of dead letters; known are ${[...FILTERS].join(', ')}, and {} means all`,
+    );
+  }
+}
 
 function assertId(id: string): string {
   if (/^[1-9]\d{0,15}$/.test(id)) return id;

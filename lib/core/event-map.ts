@@ -58,17 +58,19 @@ type MatchTokens<P extends string, N extends string> = P extends '>'
         ? true
         : false;
 
-/** The declared names a pattern matches. */
-export type MatchingNames<P extends string> = {
-  [N in Declared]: MatchTokens<P, N> extends true ? N : never;
-}[Declared];
+/** The declared names a pattern matches; for several patterns, those that any of them matches. */
+export type MatchingNames<P extends string> = P extends string
+  ? { [N in Declared]: MatchTokens<P, N> extends true ? N : never }[Declared]
+  : never;
 
-/** A name or pattern that can be listened to; one that matches no declared event is `never`. */
+/** The names or patterns that can be listened to; one that matches no declared event is `never`. */
 export type Subscribable<P extends string> = IsLoose extends true
   ? P
-  : [MatchingNames<P>] extends [never]
-    ? never
-    : P;
+  : P extends string
+    ? [MatchingNames<P>] extends [never]
+      ? never
+      : P
+    : never;
 
 /** What a handler of this name or pattern receives: for a wildcard the union of all it matches. */
 export type HandledData<P extends string> = IsLoose extends true ? Loose : Output<MatchingNames<P>>;

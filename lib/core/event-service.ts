@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { types } from 'node:util';
 import { messageIdOf, toWireHeaders } from './cloudevents';
 import { CircuitBreaker } from './circuit-breaker';
 import { createConsumer, type SubscriptionCounters } from './consumer';
@@ -14,7 +15,7 @@ import {
   type SubscribeOptions,
   type SubscriptionDefaults,
 } from './handler-definition';
-import { checkHeaders } from './headers';
+import { checkHeaders, checkHeaderSize } from './headers';
 import type { JsonCodec } from './json-codec';
 import type { EventsLogger } from './logger';
 import {
@@ -108,6 +109,7 @@ export interface EventServiceParts {
 
 interface Bound extends EventSubscription {
   readonly counters: SubscriptionCounters;
+  breaker: CircuitBreaker | undefined;
   readonly transports: TransportSubscription[];
 }
 
@@ -148,7 +150,7 @@ export class EventService {
       id: checkId('id', options.id) ?? randomUUID(),
       name,
       source: this.#source,
-      time: options.time ?? new Date(),
+      time: checkTime(options.time) ?? new Date(),
       data,
       correlationId: checkId('correlationId', options.correlationId),
       causationId: checkId('causationId', options.causationId),
@@ -214,27 +216,24 @@ export class EventService {
       name,
       patterns,
       counters,
+      breaker: undefined,
       transports,
-      unsubscribe: () => this.#unsubscribe(identity),
+      unsubscribe: () => this.#unsubscribe(identity, bound),
     };
     this.#bound.set(identity, bound);
     if (!consume) return bound;
 
-    const breaker =
-      options.circuitBreaker &&
-      new CircuitBreaker(
-        options.circuitBreaker,
-        name,
-        (limit) => transports.forEach((each) => each.limit(limit)),
-        logger,
-      );
+    if (options.circuitBreaker !== undefined) {
+      const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
+      bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger);
+    }
     const consumer = createConsumer({
       name,
       retry: options.retry,
       timeout: options.timeout,
       pipeline: composeConsume(this.#parts.stages, async (event) => definition.handler(event.data, event)),
       counters,
-      breaker,
+      breaker: bound.breaker,
       logger,
     });
     const results = await Promise.allSettled(specs.map((spec) => transport.subscribe(spec, consumer)));
@@ -243,6 +242,7 @@ export class EventService {
     // A drain or an unsubscribe may have come in between; then nobody else would stop these.
     if (failed !== undefined || this.#bound.get(identity) !== bound || this.#stopping) {
       this.#bound.delete(identity);
+      bound.breaker?.stop();
       await Promise.all(transports.map((transport) => transport.stop(0)));
       if (failed !== undefined) throw failed.reason;
       throw new EventsError('closed', `'${name}' was unsubscribed while it was being subscribed`);
@@ -272,7 +272,12 @@ export class EventService {
     return {
       state: this.#state,
       connected: connected && this.#state !== 'closed',
-      problems,
+      problems: [
+        ...problems,
+        ...[...this.#bound.values()]
+          .filter(({ breaker }) => breaker?.closed === false)
+          .map(({ name }) => `the circuit of '${name}' is open: all its events fail`),
+      ],
       subscriptions: [...this.#bound.values()].map(({ name, patterns, counters }) => ({
         name,
         patterns,
@@ -286,11 +291,17 @@ export class EventService {
   }
 
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
+    // Middleware may have added headers, and what reaches the wire must hold for them too.
+    const headers = checkHeaders(event.headers);
+    checkId('correlationId', event.correlationId);
+    checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
+    const wire = toWireHeaders({ ...event, headers }, encoded);
+    checkHeaderSize(wire);
     const receipt = await this.#parts.transport.publish({
       name: event.name,
       messageId: messageIdOf(event),
-      headers: toWireHeaders(event, encoded),
+      headers: wire,
       body: encoded.body,
     });
     return { id: event.id, ...receipt };
@@ -311,9 +322,10 @@ export class EventService {
     }
   }
 
-  async #unsubscribe(identity: string): Promise<void> {
-    const bound = this.#bound.get(identity);
-    if (bound === undefined) return;
+  async #unsubscribe(identity: string, bound: Bound): Promise<void> {
+    // Ended before; the identity may be another subscription's by now.
+    if (this.#bound.get(identity) !== bound) return;
+    bound.breaker?.stop();
     await Promise.all(bound.transports.map((transport) => transport.stop(this.#parts.shutdownTimeout)));
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
     if (this.#bound.get(identity) === bound) this.#bound.delete(identity);
@@ -322,6 +334,7 @@ export class EventService {
   async #drain(): Promise<void> {
     const { transport, shutdownTimeout, logger } = this.#parts;
     this.#state = 'draining';
+    for (const { breaker } of this.#bound.values()) breaker?.stop();
     const subscriptions = [...this.#bound.values()].flatMap(({ transports }) => transports);
     const results = await Promise.allSettled(
       subscriptions.map((subscription) => subscription.stop(shutdownTimeout)),
@@ -335,11 +348,17 @@ export class EventService {
   }
 }
 
+function checkTime(time: Date | undefined): Date | undefined {
+  if (time === undefined || (types.isDate(time) && !Number.isNaN(time.getTime()))) return time;
+  throw new EventsError('invalid_header', 'emit option `time` must be a valid Date');
+}
+
 function checkId(option: string, value: string | undefined): string | undefined {
-  if (value === undefined || (typeof value === 'string' && value.length > 0 && value.length <= 256))
+  if (value === undefined) return undefined;
+  if (typeof value === 'string' && value.length > 0 && value.length <= 256 && !/\p{Cc}/u.test(value))
     return value;
   throw new EventsError(
     'invalid_header',
-    `emit option \`${option}\` must be a string of 1 to 256 characters`,
+    `emit option \`${option}\` must be a string of 1 to 256 characters, without control characters`,
   );
 }

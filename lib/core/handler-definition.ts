@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { flag, integer, milliseconds, object, oneOf, text } from './checks';
 import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-breaker';
 import { EventsConfigurationError, EventsError } from './errors';
@@ -49,7 +50,7 @@ export interface SubscriptionDefaults {
 const START: Check<StartFrom> = {
   allowed: "'new', 'first' or a valid Date",
   accepts: (value): value is StartFrom =>
-    value === 'new' || value === 'first' || (value instanceof Date && !Number.isNaN(value.getTime())),
+    value === 'new' || value === 'first' || (types.isDate(value) && !Number.isNaN(value.getTime())),
 };
 
 const OPTIONS = {

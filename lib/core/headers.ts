@@ -11,7 +11,26 @@ const FOLDED = /^(?:ce-.*|content-type|traceparent|tracestate|baggage|x-correlat
 
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
+export const isHeaderKey = (key: string): boolean => KEY.test(key);
+
+/** Text from elsewhere on one line: control characters become spaces. */
+export const printable = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]/gu, ' ');
+
 export const emptyHeaders = (): Record<string, string> => Object.create(null) as Record<string, string>;
+
+/** Bytes that the headers of an event may take together; larger blocks are not read by consumers. */
+export const MAX_HEADER_BYTES = 15 * 1024;
+
+/** @throws EventsError `invalid_header` if they are too many or too long together */
+export function checkHeaderSize(headers: EventHeaders): void {
+  let bytes = 0;
+  for (const key in headers) bytes += key.length + Buffer.byteLength(headers[key] as string) + 4;
+  if (bytes <= MAX_HEADER_BYTES) return;
+  throw new EventsError(
+    'invalid_header',
+    `the headers take ${bytes} bytes together, ${MAX_HEADER_BYTES} are allowed`,
+  );
+}
 
 /** The spelling under which a header of an inbound event is kept: `ce-*` and the trace headers in lower case. */
 export const foldKey = (key: string): string => (FOLDED.test(key) ? key.toLowerCase() : key);

@@ -5,7 +5,7 @@ import type { Delivery } from './transport';
 
 const MAX_ID_LENGTH = 256;
 
-const CONTROL = /[\x00-\x1f\x7f]/g;
+const CONTROL = /\p{Cc}/gu;
 
 // Ids come from the wire and end up in logs: bounded, without control characters.
 const clean = (value: string): string => decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH);

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { MAX_EVENT_NAME_LENGTH } from './event-name';
 
 /** Names of streams, subjects and durables: one place, used by every transport. */
 
@@ -68,4 +69,8 @@ export const deadLetterSubject = (
   sequence: number,
   timestamp: string | number,
   name: string,
-): string => `${deadLetterStream(clusterId)}.${durable}.${sequence}-${timestamp}.${name}`;
+): string => `${deadLetterStream(clusterId)}.${durable}.${sequence}-${timestamp}.${shortened(name)}`;
+
+// A subject of another client can be as long as the server takes; ours must not become longer than that.
+const shortened = (name: string): string =>
+  name.length <= MAX_EVENT_NAME_LENGTH ? name : name.slice(0, MAX_EVENT_NAME_LENGTH).replace(/\.+$/, '');

@@ -21,6 +21,8 @@ export function timeout(logger: EventsLogger): Stage {
           event.abort(error);
           reject(error);
         }, event.timeout);
+        // A handler that is given up at a shutdown must not keep the process alive.
+        timer.unref();
         const settle = (outcome: string, finish: () => void): void => {
           clearTimeout(timer);
           if (!late) finish();

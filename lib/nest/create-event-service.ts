@@ -81,12 +81,12 @@ function transportOf(options: ResolvedOptions, logger: EventsLogger): EventTrans
   if (options.transport !== undefined) return options.transport;
   const { clusterId, delivery, stream } = options;
   if (options.transportKind === 'memory') {
-    const { maxAge, duplicateWindow } = stream.explicit;
+    const { maxAge, duplicateWindow } = stream.effective;
     return createMemoryTransport({
       clusterId,
       delivery,
       logger,
-      stream: { ...(maxAge ? { maxAge } : {}), ...(duplicateWindow ? { duplicateWindow } : {}) },
+      stream: { maxAge: maxAge === 0 ? Infinity : maxAge, duplicateWindow },
       ...(options.memoryName === undefined ? {} : { name: options.memoryName }),
     });
   }

@@ -29,8 +29,8 @@ export class EventExplorer {
 
   /** @throws EventsConfigurationError if two handlers have one identity, saying where both are */
   async explore(): Promise<HandlerDefinition[]> {
-    const requestScoped = this.#requestScoped();
-    const found = [...(await this.#singletons(requestScoped.placeholders)), ...requestScoped.handlers];
+    const scoped = this.#scoped();
+    const found = [...(await this.#singletons(scoped.types)), ...scoped.handlers];
     const byIdentity = new Map<string, string>();
     return found.flatMap(({ name, module, decorators, handler }) =>
       declaredHandlers(name, decorators).map((declared): HandlerDefinition => {
@@ -50,7 +50,7 @@ export class EventExplorer {
     );
   }
 
-  async #singletons(placeholders: ReadonlySet<object>): Promise<Decorated[]> {
+  async #singletons(scoped: ReadonlySet<unknown>): Promise<Decorated[]> {
     const methods = [
       ...(await this.discovery.providerMethodsWithMetaAtKey<OnEventMetadata[]>(ON_EVENT_METADATA)),
       ...(await this.discovery.controllerMethodsWithMetaAtKey<OnEventMetadata[]>(ON_EVENT_METADATA)),
@@ -61,7 +61,7 @@ export class EventExplorer {
       const instance = parentClass.instance;
       const known = seen.get(instance) ?? new Set();
       seen.set(instance, known);
-      if (placeholders.has(instance) || known.has(methodName)) return [];
+      if (scoped.has(parentClass.injectType) || known.has(methodName)) return [];
       known.add(methodName);
       const method = (instance as Record<string, Method>)[methodName] as Method;
       return {
@@ -73,19 +73,30 @@ export class EventExplorer {
     });
   }
 
-  /** Handlers of request-scoped classes, and of those that depend on one: an instance for each event. */
-  #requestScoped(): { handlers: Decorated[]; placeholders: ReadonlySet<object> } {
+  /**
+   * Handlers of request-scoped classes, and of those that depend on one: an instance for each event. Those of a transient
+   * class, which is made anew wherever it is injected: an instance of their own.
+   */
+  #scoped(): { handlers: Decorated[]; types: ReadonlySet<unknown> } {
     const handlers: Decorated[] = [];
-    const placeholders = new Set<object>();
+    const types = new Set<unknown>();
     for (const module of this.modules.values()) {
       for (const wrapper of [...module.providers.values(), ...module.controllers.values()]) {
-        if (wrapper.isNotMetatype || wrapper.isAlias || wrapper.isDependencyTreeStatic()) continue;
-        if (typeof wrapper.instance === 'object' && wrapper.instance !== null)
-          placeholders.add(wrapper.instance);
+        if (wrapper.isNotMetatype || wrapper.isAlias) continue;
+        const perEvent = !wrapper.isDependencyTreeStatic();
+        if (!perEvent && !wrapper.isTransient) continue;
+        types.add(wrapper.metatype);
         const type = wrapper.metatype as AnyClass | null;
         const prototype = type?.prototype as Record<string, Method> | undefined;
         if (type == null || prototype === undefined || wrapper.inject !== undefined) continue;
         const moduleRef = module.providers.get(ModuleRef)?.instance as ModuleRef;
+        const token = wrapper.token as AnyClass;
+        let made: Promise<object> | undefined;
+        const own = (): Promise<object> => {
+          made ??= moduleRef.resolve<object>(token, undefined, { strict: true });
+          made.catch(() => (made = undefined)); // made again at the next attempt
+          return made;
+        };
         for (const methodName of this.scanner.getAllMethodNames(prototype)) {
           const method = prototype[methodName] as Method;
           const decorators = Reflect.getMetadata(ON_EVENT_METADATA, method) as OnEventMetadata[] | undefined;
@@ -94,18 +105,18 @@ export class EventExplorer {
             name: `${type.name}.${methodName}`,
             module: module.metatype.name,
             decorators,
-            handler: async (event, context) => {
-              const contextId = ContextIdFactory.create();
-              moduleRef.registerRequestByContextId(context, contextId);
-              const instance = await moduleRef.resolve<object>(wrapper.token as AnyClass, contextId, {
-                strict: true,
-              });
-              return method.call(instance, event, context);
-            },
+            handler: perEvent
+              ? async (event, context) => {
+                  const contextId = ContextIdFactory.create();
+                  moduleRef.registerRequestByContextId(context, contextId);
+                  const instance = await moduleRef.resolve<object>(token, contextId, { strict: true });
+                  return method.call(instance, event, context);
+                }
+              : async (event, context) => method.call(await own(), event, context),
           });
         }
       }
     }
-    return { handlers, placeholders };
+    return { handlers, types };
   }
 }

@@ -1,5 +1,6 @@
 import { DiscoveryModule } from '@golevelup/nestjs-discovery';
 import {
+  Inject,
   Logger,
   Module,
   type DynamicModule,
@@ -14,7 +15,8 @@ import { MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
-import type { EventMiddleware, Stage } from '../core/middleware';
+import type { ConsumeContext } from '../core/event-context';
+import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
 import { assembleEventService } from './create-event-service';
 import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
@@ -22,6 +24,7 @@ import { resolveOptions, type ResolvedOptions } from './options/resolve-options'
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
 const OPTIONS = Symbol('EVENTS_RESOLVED_OPTIONS');
+const MIDDLEWARE = Symbol('EVENTS_MIDDLEWARE');
 
 /** A provider that makes the options of `registerAsync`. */
 export interface EventsOptionsFactory {
@@ -48,6 +51,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly service: EventService,
     private readonly explorer: EventExplorer,
+    @Inject(MIDDLEWARE) private readonly middleware: readonly Stage[],
   ) {}
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -63,6 +67,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
     try {
+      for (const each of this.middleware) if (each instanceof ProvidedMiddleware) await each.resolve();
       const definitions = await this.explorer.explore();
       const bound = await Promise.allSettled(definitions.map((definition) => this.service.bind(definition)));
       const failed = bound.find((result) => result.status === 'rejected');
@@ -95,7 +100,8 @@ function moduleOf(
       MetadataScanner,
       EventExplorer,
       { provide: OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
-      { provide: EventService, inject: [OPTIONS, ModuleRef], useFactory: connect },
+      { provide: MIDDLEWARE, inject: [OPTIONS, ModuleRef], useFactory: middlewareOf },
+      { provide: EventService, inject: [OPTIONS, MIDDLEWARE], useFactory: connect },
       {
         provide: DeadLetterService,
         inject: [EventService],
@@ -141,34 +147,44 @@ function prepare(options: EventsModuleOptions, modules: ModulesContainer): Resol
   return resolveOptions(options);
 }
 
-async function connect(options: ResolvedOptions, moduleRef: ModuleRef): Promise<EventService> {
-  const middleware = options.middleware.map((each) =>
-    typeof each === 'function' ? provided(each, moduleRef) : each,
-  );
+const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): Stage[] =>
+  middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
+
+async function connect(options: ResolvedOptions, middleware: readonly Stage[]): Promise<EventService> {
   const { service, transport } = assembleEventService(options, middleware, new Logger('Events'));
   await transport.connect();
   return service;
 }
 
-/** Middleware given as a class: looked up when an event first comes by, since it may depend on this module itself. */
-function provided(type: Type<EventMiddleware>, moduleRef: ModuleRef): Stage {
-  let instance: EventMiddleware | Promise<EventMiddleware> | undefined;
-  const resolve = (): EventMiddleware | Promise<EventMiddleware> => {
+/** Middleware given as a class: looked up when it is first needed, since it may depend on this module itself. */
+class ProvidedMiddleware implements Stage {
+  #instance: EventMiddleware | Promise<EventMiddleware> | undefined;
+
+  constructor(
+    private readonly type: Type<EventMiddleware>,
+    private readonly moduleRef: ModuleRef,
+  ) {}
+
+  /** @throws what Nest throws when a dependency is missing */
+  async resolve(): Promise<EventMiddleware> {
+    return (this.#instance = await (this.#instance ??= this.#find()));
+  }
+
+  async publish(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt> {
+    const middleware = await this.resolve();
+    return middleware.publish === undefined ? next() : middleware.publish(event, next);
+  }
+
+  async consume(context: ConsumeContext, next: () => Promise<unknown>): Promise<unknown> {
+    const middleware = await this.resolve();
+    return middleware.consume === undefined ? next() : middleware.consume(context, next);
+  }
+
+  #find(): EventMiddleware | Promise<EventMiddleware> {
     try {
-      return moduleRef.get(type, { strict: false });
+      return this.moduleRef.get(this.type, { strict: false });
     } catch {
-      return moduleRef.create(type); // not provided anywhere: made here, with what it injects
+      return this.moduleRef.create(this.type); // not provided anywhere: made here, with what it injects
     }
-  };
-  const use = async (): Promise<EventMiddleware> => (instance = await (instance ??= resolve()));
-  return {
-    publish: async (event, next) => {
-      const middleware = await use();
-      return middleware.publish === undefined ? next() : middleware.publish(event, next);
-    },
-    consume: async (event, next) => {
-      const middleware = await use();
-      return middleware.consume === undefined ? next() : middleware.consume(event, next);
-    },
-  };
+  }
 }

@@ -1,5 +1,7 @@
+import { text } from '../core/checks';
 import { EventsConfigurationError } from '../core/errors';
 import type { SubscribeOptions } from '../core/handler-definition';
+import { wrong } from '../core/settings';
 import type { OnEventMetadata } from './on-event.decorator';
 
 /** What one method asks for: patterns that share their options, under one identity. */
@@ -27,11 +29,11 @@ export function declaredHandlers(
     if (group === undefined) groups.set(key, { patterns: [...patterns], options });
     else group.patterns.push(...patterns);
   }
-  const handlers = [...groups.values()].map(({ patterns, options }) => ({
-    name: options.name ?? defaultName,
-    patterns: [...new Set(patterns)],
-    options,
-  }));
+  const handlers = [...groups.values()].map(({ patterns, options }) => {
+    const name = options.name ?? defaultName;
+    if (!text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
+    return { name, patterns: [...new Set(patterns)], options };
+  });
   const twice = handlers.find(({ name }, i) => handlers.findIndex((other) => other.name === name) !== i);
   if (twice !== undefined) {
     throw new EventsConfigurationError(

@@ -1,3 +1,4 @@
+import { EventsConfigurationError } from '../core/errors';
 import type { EventHandler, HandledData, Subscribable } from '../core/event-map';
 import type { SubscribeOptions } from '../core/handler-definition';
 
@@ -46,7 +47,14 @@ export function OnEvent<const P extends string>(
   options?: OnEventOptions,
 ): EventHandlerDecorator<HandledData<P>>;
 export function OnEvent(event: string | readonly string[], options: OnEventOptions = {}): MethodDecorator {
-  return (_target, _key, descriptor) => {
+  return (target, key, descriptor) => {
+    if (typeof target === 'function' || typeof key === 'symbol') {
+      throw new EventsConfigurationError(
+        'OnEvent',
+        `@OnEvent is on ${typeof target === 'function' ? 'a static method' : 'a method named by a symbol'}, ` +
+          `${String(key)}, where Nest does not find it: use a method of the instance with an ordinary name`,
+      );
+    }
     const method = (descriptor as PropertyDescriptor).value as object;
     const earlier = (Reflect.getOwnMetadata(ON_EVENT_METADATA, method) ?? []) as OnEventMetadata[];
     const added: OnEventMetadata = { patterns: typeof event === 'string' ? [event] : [...event], options };

@@ -177,42 +177,57 @@ export const lifecycle: Chapter = (test, { durable }) => {
     return;
   }
 
-  test('what a draining instance has not begun is handled by another', async (harness) => {
+  test('what a draining instance has not begun is handled by another, even where it has room again', async (harness) => {
     const emitter = await harness.service('emitter');
     const leaving = await harness.service('worker');
-    const gate = harness.gate();
-    const begun = await leaving.collect('job.created', { concurrency: 1 }, () => gate.opened);
+    const gates = [harness.gate(), harness.gate()] as const;
+    const begun = await leaving.collect(
+      'job.created',
+      { concurrency: 2 },
+      () => gates[begun.items.length === 1 ? 0 : 1].opened,
+    );
     await Promise.all(range(20).map((job) => emitter.emit('job.created', job)));
-    await begun.atLeast(1);
+    await begun.atLeast(2);
 
     const draining = leaving.events.drain();
+    gates[0].open();
     const successor = await harness.service('worker');
     const handled = await successor.collect('job.created', { concurrency: 1 });
-    await handled.atLeast(19);
-    gate.open();
+    await handled.atLeast(18);
+    gates[1].open();
     await draining;
     await emitter.emit('job.created', 20);
 
-    await handled.atLeast(20);
+    await handled.atLeast(19);
     assert.deepEqual(sortedDataOf([...begun.items, ...handled.items]), range(21));
-    assert.equal(begun.items.length, 1);
+    assert.equal(begun.items.length, 2);
   });
 
-  test('a handler that outlives the shutdown is given up, and another instance handles its event', async (harness) => {
+  test('a handler that outlives the shutdown is given up: another instance handles its event, once', async (harness) => {
     const emitter = await harness.service('emitter');
     const leaving = await harness.service('worker', { shutdownTimeout: 100 });
     const gate = harness.gate();
-    const begun = await leaving.collect('job.created', {}, () => gate.opened);
+    const begun = await leaving.collect('job.created', { retry: { delay: 0 } }, async () => {
+      await gate.opened;
+      throw new Error('too late to be heard');
+    });
     await emitter.emit('job.created', 'long');
     await begun.atLeast(1);
 
     await leaving.events.drain();
-    const handled = await (await harness.service('worker')).collect('job.created', { concurrency: 1 });
+    const successor = await harness.service('worker');
+    const held = harness.gate();
+    const handled = await successor.collect('job.created', { concurrency: 2 }, (data, { attempt }) => {
+      if (data === 'long') return held.opened;
+      if (attempt === 1) throw new Error('once more, so that some time passes');
+    });
     await handled.atLeast(1);
     gate.open();
     await emitter.emit('job.created', 'last');
+    await handled.atLeast(3);
+    held.open();
 
-    assert.deepEqual(dataOf(await handled.atLeast(2)), ['long', 'last']);
+    assert.deepEqual(dataOf(handled.items), ['long', 'last', 'last']);
     assert.equal(handled.items[0]?.context.attempt, 2);
   });
 

@@ -15,6 +15,7 @@ const NAMES = [
 ];
 
 const MATCHING: Readonly<Record<string, readonly string[]>> = {
+  user: ['user'],
   'user.created': ['user.created'],
   'user.*': ['user.created'],
   '*.created': ['user.created', 'user_account.created'],

@@ -10,6 +10,11 @@ export const STREAM_NOT_FOUND = 10059;
 export const apiErrorCode = (error: unknown): number | undefined =>
   error instanceof NatsError ? error.api_error?.err_code : undefined;
 
+export const serverCodeOf = (error: unknown): { serverCode?: number } => {
+  const serverCode = apiErrorCode(error);
+  return serverCode === undefined ? {} : { serverCode };
+};
+
 /**
  * Server errors that mean "not now": no leader yet, JetStream starting, cluster forming.
  * https://github.com/nats-io/nats-server/blob/main/server/errors.json

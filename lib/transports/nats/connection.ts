@@ -20,10 +20,12 @@ import { SteadySubscription, type SteadyOptions } from './steady-subscription';
 
 const OLDEST_SERVER = [2, 10] as const;
 const PING_INTERVAL = 10_000;
-/** Milliseconds one server may take to answer a new connection. */
+/** Milliseconds in which one server must answer, at the first connection as at every other. */
 const DIAL_TIMEOUT = 5000;
 const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
+/** With fewer milliseconds left, no server can be expected to answer. */
+const LAST_TRY = 40;
 
 /** What a connection tells those who work with it. Called one by one; what a listener throws is logged. */
 export interface ConnectionListener {
@@ -53,26 +55,7 @@ export class NatsLink {
 
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
   async connect(): Promise<void> {
-    const { servers, connectTimeout } = this.#options;
-    const deadline = Date.now() + connectTimeout;
-    let pause = FIRST_RETRY;
-    for (;;) {
-      try {
-        this.#nc = await within(deadline - Date.now(), connect(connectionOptions(this.#options)));
-        break;
-      } catch (cause) {
-        if (Date.now() + pause >= deadline) {
-          throw new EventsError(
-            'connection_failed',
-            `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(cause as Error).message}; ` +
-              `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
-            { cause, retryable: true },
-          );
-        }
-        await new Promise((resolve) => setTimeout(resolve, pause));
-        pause = Math.min(pause * 2, LAST_RETRY);
-      }
-    }
+    this.#nc = await this.#firstConnection();
     this.#connected = true;
     const version = this.nc.info?.version ?? '0';
     if (!isSupported(version)) {
@@ -85,6 +68,35 @@ export class NatsLink {
     void this.#watch(this.#nc.status());
     void this.#nc.closed().then((error) => this.#onClosed(error));
     this.#probe = setInterval(() => void this.#checkAlive(), PING_INTERVAL);
+  }
+
+  async #firstConnection(): Promise<NatsConnection> {
+    const { servers, connectTimeout } = this.#options;
+    const deadline = Date.now() + connectTimeout;
+    let pause = FIRST_RETRY;
+    let problem: unknown = new Error('the server did not answer');
+    for (;;) {
+      const attempt = connect(connectionOptions(this.#options));
+      try {
+        return await within(deadline - Date.now(), attempt);
+      } catch (error) {
+        // What a try said before is worth more than that the last one got no answer in time.
+        if (Date.now() < deadline) problem = error;
+        // One that succeeds after all is nobody's any more.
+        attempt.then((late) => late.close()).catch(() => undefined);
+      }
+      const left = deadline - Date.now();
+      if (left <= LAST_TRY) {
+        throw new EventsError(
+          'connection_failed',
+          `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(problem as Error).message}; ` +
+            `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
+          { cause: problem, retryable: true },
+        );
+      }
+      await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left - LAST_TRY / 2)));
+      pause = Math.min(pause * 2, LAST_RETRY);
+    }
   }
 
   get nc(): NatsConnection {
@@ -129,17 +141,9 @@ export class NatsLink {
 
   /** Resolves when the server has answered everything sent before; late errors of the server included. */
   async flush(timeout: number): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const expired = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`the server did not answer within ${timeout} ms`)), timeout);
-    });
-    try {
-      await Promise.race([this.nc.flush(), expired]);
-      // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
-      await new Promise((resolve) => setImmediate(resolve));
-    } finally {
-      clearTimeout(timer);
-    }
+    await within(timeout, this.nc.flush());
+    // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
+    await new Promise((resolve) => setImmediate(resolve));
   }
 
   async close(): Promise<void> {
@@ -213,27 +217,22 @@ export class NatsLink {
 
 const inboxPrefixOf = (app: string): string => `_INBOX.${sanitize(app)}`;
 
-function isSupported(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
-  return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
-}
-
-/** Gives up a connection that comes too late, and closes it when it comes. */
-async function within(ms: number, connecting: Promise<NatsConnection>): Promise<NatsConnection> {
+async function within<T>(timeout: number, answer: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
-  let late = false;
   const expired = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      late = true;
-      reject(new Error('no server answered in time'));
-    }, ms);
+    const expire = (): void => reject(new Error(`the server did not answer within ${timeout} ms`));
+    timer = setTimeout(expire, Math.max(1, timeout));
   });
-  connecting.then((nc) => (late ? nc.close() : undefined)).catch(() => undefined);
   try {
-    return await Promise.race([connecting, expired]);
+    return await Promise.race([answer, expired]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+function isSupported(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
+  return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
 }
 
 function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
@@ -245,7 +244,6 @@ function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
     servers: [...servers],
     name: clientId,
     inboxPrefix: inboxPrefixOf(app),
-    // Also of each reconnect: not what happened to be left of `connectTimeout` when the first connection came.
     timeout: DIAL_TIMEOUT,
     maxReconnectAttempts: -1,
     reconnectTimeWait: 250,

@@ -28,6 +28,15 @@ const SETTINGS = Object.freeze({
   replay_policy: ReplayPolicy.Instant,
 });
 
+/** Settings that we never make; the client takes an update over what is there, and `undefined` out of it. */
+const FOREIGN = Object.freeze({
+  filter_subject: undefined,
+  filter_subjects: undefined,
+  backoff: undefined,
+  headers_only: undefined,
+  inactive_threshold: undefined,
+});
+
 /** Where the raw identity is kept beside the sanitised name. */
 const META_APP = 'events-app';
 const META_HANDLER = 'events-handler';
@@ -157,11 +166,13 @@ export class Durables {
   /** Durables of this service that are not among those given. */
   async orphans(app: string, claimed: ReadonlySet<string>): Promise<Orphan[]> {
     const found: Orphan[] = [];
-    for await (const { name, config, num_pending, num_ack_pending } of this.#jsm.consumers.list(
+    for await (const { name, config, num_pending, num_ack_pending, num_waiting } of this.#jsm.consumers.list(
       this.#clusterId,
     )) {
       if (config.metadata?.[META_APP] !== app || config.durable_name === undefined || claimed.has(name))
         continue;
+      // Another instance, of another version, has the handler and asks for its events.
+      if (num_waiting > 0) continue;
       const handler = config.metadata[META_HANDLER] ?? name;
       found.push({ durable: name, stream: this.#clusterId, handler, backlog: num_pending + num_ack_pending });
     }
@@ -235,14 +246,14 @@ export class Durables {
       filters(config) === filters(wanted) &&
       config.ack_wait === this.#settings.ack_wait &&
       config.max_deliver === SETTINGS.max_deliver &&
-      config.max_ack_pending === SETTINGS.max_ack_pending;
+      config.max_ack_pending === SETTINGS.max_ack_pending &&
+      (config.backoff ?? []).length === 0 &&
+      config.headers_only !== true &&
+      (config.inactive_threshold ?? 0) === 0;
     if (same) return info;
-    // The handler listens to other events than before; the position in the stream stays.
-    const { filter_subject: _one, filter_subjects: _many, ...kept } = config;
+    // The handler listens to other events than before, or somebody changed the durable; its position stays.
     return this.#jsm.consumers.update(this.#clusterId, spec.durable, {
-      ...kept,
-      filter_subject: undefined,
-      filter_subjects: undefined,
+      ...FOREIGN,
       ...wanted,
     });
   }

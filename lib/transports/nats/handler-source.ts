@@ -5,6 +5,7 @@ import { millisOf, type AckInfo } from './ack-subject';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
 import type { Durables } from './durables';
+import type { HandlerSlots } from './handler-slots';
 import { NatsDelivery } from './nats-delivery';
 import type { Position, PullSource } from './pull-source';
 
@@ -20,6 +21,7 @@ export class HandlerSource implements PullSource {
     private readonly spec: SubscriptionSpec,
     info: ConsumerInfo,
     private readonly handle: Consumer,
+    private readonly slots: HandlerSlots,
     private readonly parts: { durables: Durables; deadLetters: DeadLetters; crashGuard: CrashGuard },
   ) {
     this.consumer = info.name;
@@ -33,7 +35,7 @@ export class HandlerSource implements PullSource {
   }
 
   consume(delivery: Delivery, position: Position): Promise<Settlement> {
-    return this.parts.crashGuard.run(this.spec, delivery, position, this.handle);
+    return this.slots.run(() => this.parts.crashGuard.run(this.spec, delivery, position, this.handle));
   }
 
   async deadLetter(

@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs } from 'nats';
-import { emptyHeaders, foldKey, type EventHeaders } from '../../core/headers';
+import { emptyHeaders, foldKey, isHeaderKey, printable, type EventHeaders } from '../../core/headers';
 
 /**
  * Headers as bytes, written and read by hand: the client's own header object costs more than the rest of a publish
@@ -9,6 +9,8 @@ import { emptyHeaders, foldKey, type EventHeaders } from '../../core/headers';
 const VERSION = 'NATS/1.0';
 /** A block larger than this is not read; nobody sends such headers by accident. */
 export const MAX_HEADER_BLOCK = 16 * 1024;
+/** Of a dead letter or a redriven event, which carry the failure and the origin besides. */
+export const MAX_DEAD_LETTER_BLOCK = 20 * 1024;
 
 const NON_ASCII = /[^\x00-\x7f]/;
 
@@ -48,10 +50,13 @@ export function headerBlockOf(msg: Msg): Uint8Array | undefined {
  * Reads a block: reserved and trace keys in lower case, the first value of a repeated reserved key, others joined.
  * @returns `undefined` if the block is malformed or too large
  */
-export function decodeHeaders(block: Uint8Array | undefined): EventHeaders | undefined {
+export function decodeHeaders(
+  block: Uint8Array | undefined,
+  maxLength = MAX_HEADER_BLOCK,
+): EventHeaders | undefined {
   const headers = emptyHeaders();
   if (block === undefined) return headers;
-  if (block.length > MAX_HEADER_BLOCK) return undefined;
+  if (block.length > maxLength) return undefined;
   const lines = Buffer.from(block.buffer, block.byteOffset, block.length).toString('utf8').split('\r\n');
   if (!(lines[0] as string).startsWith(VERSION)) return undefined;
   for (let i = 1; i < lines.length; i++) {
@@ -60,8 +65,10 @@ export function decodeHeaders(block: Uint8Array | undefined): EventHeaders | und
     const colon = line.indexOf(':');
     if (colon <= 0) return undefined;
     const raw = line.slice(0, colon);
+    if (!isHeaderKey(raw)) return undefined;
     const key = foldKey(raw);
-    const value = line.slice(colon + 1).trim();
+    // What other clients let through must not break the lines of a log, or of the block it is copied into.
+    const value = printable(line.slice(colon + 1)).trim();
     const earlier = headers[key];
     if (earlier === undefined) headers[key] = value;
     else if (key === raw && !key.startsWith('ce-')) headers[key] = `${earlier}, ${value}`;

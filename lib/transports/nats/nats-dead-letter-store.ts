@@ -3,7 +3,7 @@ import type { DeadLetterScan, DeadLetterStore, StoredDeadLetter } from '../../co
 import { EventsError } from '../../core/errors';
 import { emptyHeaders } from '../../core/headers';
 import { deadLetterStream, retryStream, retrySubject } from '../../core/names';
-import { apiErrorCode } from './api';
+import { apiErrorCode, until } from './api';
 import type { NatsLink } from './connection';
 import type { Durables } from './durables';
 import { encodeHeaders } from './header-block';
@@ -40,7 +40,12 @@ export class NatsDeadLetterStore implements DeadLetterStore {
   }
 
   async newest(): Promise<number> {
-    return (await this.#parts.jsm.streams.info(this.#stream)).state.last_seq;
+    const { jsm, timeout } = this.#parts;
+    return until(
+      timeout,
+      `stream '${this.#stream}'`,
+      async () => (await jsm.streams.info(this.#stream)).state.last_seq,
+    );
   }
 
   async get(id: string): Promise<StoredDeadLetter | undefined> {
@@ -52,7 +57,10 @@ export class NatsDeadLetterStore implements DeadLetterStore {
     const { durables, publisher, clusterId, timeout } = this.#parts;
     const durable = headers['Event-Origin-Durable'] ?? '';
     const handler = headers['Event-Origin-Handler'] ?? durable;
-    if (!durable.includes('__') || !(await durables.exists(durable))) {
+    if (
+      !durable.includes('__') ||
+      !(await until(timeout, `durable '${durable}'`, () => durables.exists(durable)))
+    ) {
       throw new EventsError(
         'no_handler',
         `dead letter ${id} is for handler '${handler}' of '${headers['Event-Origin-App']}', and there is no durable ` +
@@ -82,8 +90,10 @@ export class NatsDeadLetterStore implements DeadLetterStore {
   }
 
   async remove(id: string): Promise<boolean> {
+    const { jsm, timeout } = this.#parts;
+    const remove = (): Promise<boolean> => jsm.streams.deleteMessage(this.#stream, Number(id), false);
     try {
-      return await this.#parts.jsm.streams.deleteMessage(this.#stream, Number(id), false);
+      return await until(timeout, `stream '${this.#stream}'`, remove);
     } catch (error) {
       const code = apiErrorCode(error);
       if (code === SEQUENCE_NOT_FOUND) return false;
@@ -93,9 +103,9 @@ export class NatsDeadLetterStore implements DeadLetterStore {
   }
 
   #read(from: number, limit: number, headersOnly: boolean): Promise<StoredMessage[]> {
-    const { link, jsm, inboxPrefix } = this.#parts;
+    const { link, jsm, inboxPrefix, timeout } = this.#parts;
     const query = { stream: this.#stream, filter: `${this.#stream}.>`, from, limit, headersOnly };
-    return readStream(link.nc, jsm, inboxPrefix, query);
+    return until(timeout, `stream '${this.#stream}'`, () => readStream(link.nc, jsm, inboxPrefix, query));
   }
 }
 

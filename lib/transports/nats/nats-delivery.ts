@@ -2,7 +2,7 @@ import type { Msg } from 'nats';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
 import type { Delivery } from '../../core/transport';
-import { decodeHeaders, headerBlockOf } from './header-block';
+import { decodeHeaders, headerBlockOf, MAX_HEADER_BLOCK } from './header-block';
 
 /** A message as a delivery. Its headers are read when they are first asked for. */
 export class NatsDelivery implements Delivery {
@@ -17,6 +17,7 @@ export class NatsDelivery implements Delivery {
     readonly fallbackId: string,
     readonly attempt: number,
     readonly storedAt: number,
+    private readonly maxHeaders = MAX_HEADER_BLOCK,
   ) {
     this.#msg = msg;
     this.#clusterId = clusterId;
@@ -36,7 +37,7 @@ export class NatsDelivery implements Delivery {
 
   get headers(): EventHeaders {
     if (this.#headers === undefined) {
-      const headers = decodeHeaders(headerBlockOf(this.#msg));
+      const headers = decodeHeaders(headerBlockOf(this.#msg), this.maxHeaders);
       this.#malformed = headers === undefined;
       this.#headers = headers ?? emptyHeaders();
     }

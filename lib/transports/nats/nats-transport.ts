@@ -17,6 +17,7 @@ import { CoreSubscription } from './core-subscription';
 import { CrashGuard } from './crash-guard';
 import { DeadLetters } from './dead-letters';
 import { Durables } from './durables';
+import { HandlerSlots } from './handler-slots';
 import { HandlerSource } from './handler-source';
 import { NatsDeadLetterStore } from './nats-dead-letter-store';
 import { asMsgHdrs, encodeHeaders } from './header-block';
@@ -106,17 +107,25 @@ export class NatsTransport implements EventTransport {
   async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
     if (this.#closed)
       throw new EventsError('closed', `cannot subscribe '${spec.handler}': the transport is closed`);
+    const slots = new HandlerSlots(spec.concurrency);
     const subscription =
-      spec.delivery === 'durable' ? await this.#pull(spec, consumer) : await this.#core(spec, consumer);
+      spec.delivery === 'durable'
+        ? await this.#pull(spec, consumer, slots)
+        : await this.#core(spec, consumer);
     this.#subscriptions.add(subscription);
-    if (spec.delivery === 'durable' && !spec.broadcast) this.#handlers.set(spec.durable, { spec, consumer });
+    if (spec.delivery === 'durable' && !spec.broadcast)
+      this.#handlers.set(spec.durable, { spec, consumer, slots });
     return {
       start: () => {
         subscription.start();
         this.#retries?.start();
       },
-      limit: (concurrency) => subscription.limit(concurrency),
+      limit: (concurrency) => {
+        slots.limit(concurrency);
+        subscription.limit(concurrency);
+      },
       stop: async (timeout) => {
+        slots.close();
         this.#handlers.delete(spec.durable);
         await Promise.all([
           subscription.stop(timeout),
@@ -193,7 +202,7 @@ export class NatsTransport implements EventTransport {
     return this.#jetStream;
   }
 
-  async #pull(spec: SubscriptionSpec, consumer: Consumer): Promise<PullSubscription> {
+  async #pull(spec: SubscriptionSpec, consumer: Consumer, slots: HandlerSlots): Promise<PullSubscription> {
     const jetStream = await this.#durable();
     const { durables } = jetStream;
     const { clusterId } = this.#options;
@@ -202,7 +211,7 @@ export class NatsTransport implements EventTransport {
       : await durables.ensure(spec);
     const subscription = this.#subscribe(
       jetStream,
-      new HandlerSource(clusterId, spec, info, consumer, jetStream),
+      new HandlerSource(clusterId, spec, info, consumer, slots, jetStream),
     );
     await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
     if (!spec.broadcast) await this.#ensureRetries(jetStream);

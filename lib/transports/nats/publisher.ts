@@ -155,7 +155,8 @@ export class StreamPublisher {
   }
 
   #onAck(entry: Pending, ack: PubAck | null): void {
-    if (typeof ack !== 'object' || ack === null) return;
+    // An error names the stream too; what does not is the answer of somebody else who listens.
+    if (typeof ack !== 'object' || ack === null || ack.stream !== entry.stream) return;
     if (typeof ack.error === 'object' && ack.error !== null) {
       const { err_code: serverCode, description = 'no reason given' } = ack.error;
       if (serverCode === undefined) return;
@@ -165,7 +166,7 @@ export class StreamPublisher {
       const code = entry.unanswered ? 'publish_unconfirmed' : 'publish_rejected';
       return this.#settle(entry, new EventsError(code, message, { serverCode, retryable: entry.unanswered }));
     }
-    if (ack.stream !== entry.stream || typeof ack.seq !== 'number') return;
+    if (typeof ack.seq !== 'number') return;
     this.#pending.delete(entry.token);
     this.#link.refusals.lift('publish', entry.subject);
     entry.resolve({

@@ -361,7 +361,7 @@ export class PullSubscription implements TransportSubscription {
     }
   }
 
-  /** Stored and confirmed first, ended at the broker second: a crash in between leaves two copies, never none. */
+  /** Stored and confirmed first, ended at the broker second: after a crash in between it is written again, once. */
   async #deadLetter(held: Held, failure: Failure): Promise<void> {
     const { delivery, sequence } = held;
     const firstFailedAt =

@@ -5,6 +5,8 @@ import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport'
 import { millisOf, type AckInfo } from './ack-subject';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
+import type { HandlerSlots } from './handler-slots';
+import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
 import type { Position, PullSource } from './pull-source';
 
@@ -15,6 +17,7 @@ const GIVE_UP = 10 * 60_000;
 export interface BoundHandler {
   readonly spec: SubscriptionSpec;
   readonly consumer: Consumer;
+  readonly slots: HandlerSlots;
 }
 
 export interface RetryParts {
@@ -55,6 +58,7 @@ export class RetrySource implements PullSource {
       `${this.stream}-${sequence}`,
       deliveries,
       millisOf(timestamp),
+      MAX_DEAD_LETTER_BLOCK,
     );
     const origin = originOf(raw, clusterId);
     return {
@@ -75,7 +79,10 @@ export class RetrySource implements PullSource {
   async consume(delivery: Delivery, position: Position): Promise<Settlement> {
     const { durable, redrivenAt } = delivery as RedrivenDelivery;
     const bound = this.parts.handlers.get(durable);
-    if (bound !== undefined) return this.parts.crashGuard.run(bound.spec, delivery, position, bound.consumer);
+    if (bound !== undefined) {
+      const { spec, consumer, slots } = bound;
+      return slots.run(() => this.parts.crashGuard.run(spec, delivery, position, consumer));
+    }
     // Another instance, of another version, may have the handler; or, after a long time down, this one has it soon.
     if (Date.now() - Math.max(redrivenAt, this.#since) < GIVE_UP) return { kind: 'retry', delay: HAND_BACK };
     const message = `no instance of the service has had a handler for '${durable}' for ${GIVE_UP / 60_000} minutes`;

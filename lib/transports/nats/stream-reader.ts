@@ -11,7 +11,7 @@ import { EventsError } from '../../core/errors';
 import type { EventHeaders } from '../../core/headers';
 import { emptyHeaders } from '../../core/headers';
 import { millisOf, parseAckSubject } from './ack-subject';
-import { decodeHeaders, headerBlockOf, statusOf } from './header-block';
+import { decodeHeaders, headerBlockOf, MAX_DEAD_LETTER_BLOCK, statusOf } from './header-block';
 
 export interface StoredMessage {
   readonly sequence: number;
@@ -88,7 +88,7 @@ function storedMessage(msg: Msg): StoredMessage | undefined {
   return {
     sequence: info.sequence,
     subject: msg.subject,
-    headers: decodeHeaders(headerBlockOf(msg)) ?? emptyHeaders(),
+    headers: decodeHeaders(headerBlockOf(msg), MAX_DEAD_LETTER_BLOCK) ?? emptyHeaders(),
     body: msg.data,
     storedAt: millisOf(info.timestamp),
   };

@@ -8,12 +8,16 @@ import {
   type StreamInfo,
 } from 'nats';
 import { EventsError } from '../../core/errors';
+import type { EventsLogger } from '../../core/logger';
 import { deadLetterStream, retryStream } from '../../core/names';
-import { apiErrorCode, STREAM_NOT_FOUND, until } from './api';
+import { apiErrorCode, serverCodeOf, STREAM_NOT_FOUND, TRANSIENT, until } from './api';
 import type { NatsStreamLimits, NatsStreamOptions, NatsTransportOptions } from './options';
 
 const STREAM_NAME_IN_USE = 10058;
 const SUBJECTS_OVERLAP = 10065;
+
+/** Milliseconds after which an update is looked at again. */
+const SECOND_LOOK = 200;
 
 /** The options of a stream, beside those of the server. */
 const FIELDS: Readonly<Record<keyof NatsStreamLimits, (config: StreamConfig) => string | number>> = {
@@ -108,7 +112,13 @@ async function provision(
           { cause: error, serverCode: SUBJECTS_OVERLAP },
         );
       }
-      throw error;
+      const code = apiErrorCode(error);
+      if (code === undefined || TRANSIENT.has(code)) throw error;
+      throw new EventsError(
+        'stream_mismatch',
+        `the server does not create stream '${name}': ${(error as Error).message}; see the options in \`${option}\``,
+        { cause: error, ...serverCodeOf(error) },
+      );
     }
   });
 }
@@ -167,7 +177,10 @@ async function reconcile(
   options.logger.log(
     `stream '${name}' is widened: ${wider.map((key) => `${key} ${wanted.effective[key]}`).join(', ')}`,
   );
-  return jsm.streams.update(name, { ...config, ...changes });
+  await jsm.streams.update(name, { ...config, ...changes });
+  // Another service may have widened it in this moment too, from the same start, and have the last word.
+  await new Promise((resolve) => setTimeout(resolve, SECOND_LOOK));
+  return reconcile(jsm, { ...options, logger: quiet() }, await jsm.streams.info(name), shape, wanted, option);
 }
 
 const CONFIG_KEYS = {
@@ -179,6 +192,14 @@ const CONFIG_KEYS = {
   duplicateWindow: 'duplicate_window',
   discard: 'discard',
 } as const satisfies Record<keyof NatsStreamLimits, keyof StreamConfig>;
+
+/** What was said about a stream is not said again. */
+const quiet = (): EventsLogger => ({
+  warn: () => undefined,
+  log: () => undefined,
+  error: () => undefined,
+  debug: () => undefined,
+});
 
 function isWider(key: keyof NatsStreamLimits, limits: NatsStreamLimits, config: StreamConfig): boolean {
   if (key === 'storage') return false; // a server cannot change it

@@ -23,7 +23,7 @@ describe('a broadcast of a memory broker', () => {
   });
 
   it('starts where each subscription says, and is forgotten when it stops', async () => {
-    const app = await setup.app();
+    const app = await setup.app({ stream: { maxMessages: 2 } });
     await app.publish(setup.message('a'));
     const first = await Handler.on(app, { ...EVERYONE, startFrom: 'first' });
     expect(await first.received(1)).toEqual(['a']);
@@ -33,5 +33,8 @@ describe('a broadcast of a memory broker', () => {
     const second = await Handler.on(late, EVERYONE);
     await app.publish(setup.message('c'));
     expect(await second.received(1)).toEqual(['c']);
+    await app.publish(setup.message('d')); // drops 'b', which nobody waits for any more
+    expect(await second.received(2)).toEqual(['c', 'd']);
+    expect(setup.log.warnings).toEqual([]);
   });
 });

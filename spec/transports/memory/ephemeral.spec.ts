@@ -98,15 +98,18 @@ describe('an ephemeral subscription of a memory broker', () => {
   it('leaves what it has not handled to its group, or says how much is lost', async () => {
     const app = await setup.app({ delivery: 'ephemeral' });
     const leaving = await Handler.holding(app, EPHEMERAL);
-    await app.publish(setup.message('a'));
+    for (const text of ['a', 'b', 'c']) await app.publish(setup.message(text));
     await leaving.received(1);
+    leaving.settle(retry(1000));
+    await leaving.received(2);
     const staying = await Handler.bound(app, EPHEMERAL);
-    await app.publish(setup.message('b'));
     await leaving.subscription.stop(0);
     expect(setup.log.warnings).toEqual([]);
+    expect(setup.clock.waiting).toBe(1);
 
     await staying.subscription.stop(0);
-    expect(setup.log.warnings).toEqual([expect.stringMatching(/^2 events of .*'Mail.send'.* lost/)]);
+    expect(setup.log.warnings).toEqual([expect.stringMatching(/^3 events of .*'Mail.send'.* lost/)]);
+    expect(setup.clock.waiting).toBe(0);
   });
 
   describe('when it stops', () => {

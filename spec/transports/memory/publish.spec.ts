@@ -40,10 +40,12 @@ describe('publishing to a memory broker', () => {
 
   it('refuses what leaves no room for the headers of a dead letter', async () => {
     const app = await setup.app({ stream: { maxPayload: 10_000 } });
-    const fits = Buffer.alloc(10_000 - 4096 - 200);
-    await app.publish(setup.message('', { body: fits }));
-    const tooLarge = setup.message('', { body: fits, headers: { 'x-fill': 'é'.repeat(100) } });
-    await expect(app.publish(tooLarge)).rejects.toMatchObject({ code: 'payload_too_large' });
+    const block = Buffer.byteLength('NATS/1.0\r\nX-Name: é\r\nNats-Msg-Id: 1\r\n\r\n');
+    const publish = (messageId: string, size: number): Promise<unknown> =>
+      app.publish(setup.message('', { messageId, headers: { 'X-Name': 'é' }, body: Buffer.alloc(size) }));
+    const largest = 10_000 - 4096 - block;
+    await publish('1', largest);
+    await expect(publish('2', largest + 1)).rejects.toMatchObject({ code: 'payload_too_large' });
     expect(app.broker.events('shop')).toHaveLength(1);
   });
 
@@ -92,6 +94,18 @@ describe('publishing to a memory broker', () => {
     setTimeout(() => (stop = true), 1);
     await done;
     expect(rounds).toBeGreaterThan(0);
+  });
+
+  it('lets others run while a handler works off what is stored', async () => {
+    const app = await setup.app();
+    await Promise.all(Array.from({ length: 2000 }, () => app.publish(setup.message(''))));
+    let between: number | undefined;
+    const handler: Handler = await Handler.on(app, { startFrom: 'first' }, () => {
+      if (handler.deliveries.length === 1) setImmediate(() => (between = handler.deliveries.length));
+      return { kind: 'ack' };
+    });
+    await handler.received(2000);
+    expect(between).toBeLessThan(2000);
   });
 
   it('stores what an ephemeral application publishes where a stream exists, without saying so', async () => {

@@ -1,0 +1,53 @@
+import type { Settlement } from '../../core/settlement';
+
+const HAND_BACK: Settlement = Object.freeze({ kind: 'retry', delay: 0 });
+
+/**
+ * The slots of one handler, shared by its events and by what is redriven to it, so that both together keep to its
+ * `concurrency` and to an open circuit.
+ */
+export class HandlerSlots {
+  readonly #concurrency: number;
+  readonly #waiting: ((free: boolean) => void)[] = [];
+  #limit: number;
+  #running = 0;
+  #closed = false;
+
+  constructor(concurrency: number) {
+    this.#concurrency = concurrency;
+    this.#limit = concurrency;
+  }
+
+  limit(concurrency: number): void {
+    this.#limit = Math.min(concurrency, this.#concurrency);
+    this.#admit();
+  }
+
+  /** Runs the task when there is a slot; hands it back when the handler stops before. */
+  async run(task: () => Promise<Settlement>): Promise<Settlement> {
+    if (this.#running < this.#limit) this.#running++;
+    else if (this.#closed || !(await new Promise<boolean>((resolve) => this.#waiting.push(resolve))))
+      return HAND_BACK;
+    try {
+      return await task();
+    } finally {
+      this.#running--;
+      this.#admit();
+    }
+  }
+
+  /** Nothing that waits begins any more. */
+  close(): void {
+    this.#closed = true;
+    for (const resolve of this.#waiting.splice(0)) resolve(false);
+  }
+
+  #admit(): void {
+    while (this.#running < this.#limit) {
+      const next = this.#waiting.shift();
+      if (next === undefined) return;
+      this.#running++;
+      next(true);
+    }
+  }
+}

@@ -1,0 +1,102 @@
+/**
+ * Everything CI checks, with all set-up. Suites that need a nats-server run against the oldest and the newest supported
+ * one; there is no run without.
+ *
+ *   npm test                     all of it
+ *   npm test -- lint unit        only these steps
+ */
+import { spawn } from 'node:child_process';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import path from 'node:path';
+import { findServers } from './nats-server.mjs';
+import { ROOT, setup } from './setup.mjs';
+
+const RESULTS = path.join(ROOT, '.cache', 'test-results');
+const bin = (name, script) => [process.execPath, path.join(ROOT, 'node_modules', name, script)];
+const jest = (name, ...args) => [
+  ...bin('jest', 'bin/jest.js'),
+  ...['--ci', '--json', `--outputFile=${path.join(RESULTS, `${name}.json`)}`, ...args],
+];
+
+async function main() {
+  const chosen = process.argv.slice(2);
+  await setup();
+  await rm(RESULTS, { recursive: true, force: true });
+  await mkdir(RESULTS, { recursive: true });
+  const servers = await findServers({ need: 'matrix', log: (line) => process.stderr.write(`${line}\n`) });
+  const versions = servers.oldest.path === servers.newest.path ? ['newest'] : ['newest', 'oldest'];
+
+  const steps = [
+    { name: 'format', command: [...bin('prettier', 'bin/prettier.cjs'), '--check', '.'] },
+    { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] },
+    { name: 'types', command: [...bin('typescript', 'bin/tsc'), '--noEmit'] },
+    { name: 'docs', command: [process.execPath, path.join(ROOT, 'scripts', 'docs.mjs')] },
+    { name: 'unit', command: jest('unit', '--selectProjects', 'unit') },
+    ...versions.map((version) => ({
+      name: version === 'oldest' ? 'integration-oldest' : 'integration',
+      title: `integration, nats-server ${servers[version].version}`,
+      command: jest(`integration-${version}`, '--selectProjects', 'integration'),
+      env: { NATS_SERVER_UNDER_TEST: version },
+    })),
+    { name: 'samples', command: [process.execPath, path.join(ROOT, 'scripts', 'samples.mjs'), '--nats'] },
+  ];
+  const unknown = chosen.find((name) => !steps.some((step) => step.name === name));
+  if (unknown)
+    throw new Error(`Unknown step ${unknown}; there are ${steps.map(({ name }) => name).join(', ')}.`);
+
+  const report = [];
+  for (const step of steps) {
+    if (chosen.length > 0 && !chosen.includes(step.name)) continue;
+    process.stdout.write(`\n=== ${step.title ?? step.name}\n`);
+    const started = performance.now();
+    const passed = await run(step);
+    report.push({ step, passed, seconds: (performance.now() - started) / 1000 });
+  }
+
+  process.stdout.write('\n');
+  for (const { step, passed, seconds } of report) {
+    process.stdout.write(
+      `${passed ? 'ok    ' : 'FAILED'}  ${step.title ?? step.name}, ${seconds.toFixed(0)} s\n`,
+    );
+  }
+  // A check without tests of its own counts as one.
+  const counts = { passed: 0, failed: 0, skipped: 0 };
+  for (const { step, passed } of report) {
+    const tests = await jestCounts(step);
+    counts.passed += tests?.passed ?? (passed ? 1 : 0);
+    counts.failed += tests === undefined ? (passed ? 0 : 1) : Math.max(tests.failed, passed ? 0 : 1);
+    counts.skipped += tests?.skipped ?? 0;
+  }
+  const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
+  process.stdout.write(`Tests: ${counts.passed} passed, ${counts.failed} failed${skipped}\n`);
+  return counts.failed === 0 && counts.skipped === 0 ? 0 : 1;
+}
+
+async function jestCounts({ command }) {
+  const output = command.find((argument) => argument.startsWith('--outputFile='));
+  if (output === undefined) return undefined;
+  const text = await readFile(output.slice('--outputFile='.length), 'utf8').catch(() => undefined);
+  if (text === undefined) return undefined;
+  const { numPassedTests, numFailedTests, numFailedTestSuites, numPendingTests, numTodoTests } =
+    JSON.parse(text);
+  const failed = Math.max(numFailedTests, numFailedTestSuites);
+  return { passed: numPassedTests, failed, skipped: numPendingTests + numTodoTests };
+}
+
+function run({ command: [command, ...args], env = {} }) {
+  return new Promise((resolve, reject) => {
+    // Jest writes its report to the file; what it prints for people goes to stderr.
+    const stdio = ['ignore', args.includes('--json') ? 'ignore' : 'inherit', 'inherit'];
+    const child = spawn(command, args, { cwd: ROOT, stdio, env: { ...process.env, ...env } });
+    child.once('error', reject);
+    child.once('exit', (code) => resolve(code === 0));
+  });
+}
+
+main().then(
+  (code) => process.exit(code),
+  (error) => {
+    process.stderr.write(`${error.message}\n`);
+    process.exit(1);
+  },
+);

@@ -1,0 +1,77 @@
+import { decodeAttribute, encodeAttribute, messageIdOf, toWireHeaders } from '../../lib/core/cloudevents';
+import type { OutboundEvent } from '../../lib/core/middleware';
+
+const event = (more: Partial<OutboundEvent> = {}): OutboundEvent => ({
+  id: 'id 1',
+  name: 'user.created',
+  source: 'shop',
+  time: new Date(5),
+  data: null,
+  correlationId: undefined,
+  causationId: undefined,
+  headers: {},
+  ...more,
+});
+
+describe('an attribute', () => {
+  it.each([
+    ['plain', 'plain'],
+    ['', ''],
+    ['a b', 'a%20b'],
+    ['"quoted"', '%22quoted%22'],
+    ['100%', '100%25'],
+    ['%20', '%2520'],
+    ['ü', '%C3%BC'],
+    ['🎉', '%F0%9F%8E%89'],
+    ['a\r\nb', 'a%0D%0Ab'],
+    ["!#$&'()*+,/:;=?@[]~", "!#$&'()*+,/:;=?@[]~"],
+  ])('%j is written as %j, and read back', (value, written) => {
+    expect(encodeAttribute(value)).toBe(written);
+    expect(decodeAttribute(written)).toBe(value);
+  });
+
+  it.each(['100%', '%', '%zz', 'a%2', '%C3'])(
+    'of another sender that is no encoding stays as it is: %j',
+    (value) => {
+      expect(decodeAttribute(value)).toBe(value);
+    },
+  );
+});
+
+describe('the headers of an event on the wire', () => {
+  it('are the CloudEvents attributes, lower-case, beside those of the user', () => {
+    const headers = toWireHeaders(
+      event({ headers: { 'X-Own': 'own' }, correlationId: 'c', causationId: 'ü' }),
+      {
+        body: Buffer.alloc(0),
+        datePaths: '#/at',
+      },
+    );
+    expect({ ...headers }).toEqual({
+      'X-Own': 'own',
+      'ce-specversion': '1.0',
+      'ce-id': 'id%201',
+      'ce-source': 'shop',
+      'ce-type': 'user.created',
+      'ce-time': '1970-01-01T00:00:00.005Z',
+      'ce-correlationid': 'c',
+      'ce-causationid': '%C3%BC',
+      'ce-datepaths': '#/at',
+      'content-type': 'application/json',
+    });
+  });
+
+  it('have the event’s own id as correlation where there is none, and nothing that is absent', () => {
+    const headers = toWireHeaders(event(), { body: Buffer.alloc(0), datePaths: undefined });
+    expect(headers['ce-correlationid']).toBe('id%201');
+    expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-causationid']));
+    expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-datepaths']));
+  });
+});
+
+describe('the message id', () => {
+  it('is of name, source and id, encoded alike, so that no two events share one by accident', () => {
+    expect(messageIdOf(event())).toBe('user.created:shop:id%201');
+    expect(messageIdOf(event({ id: 'a:b' }))).toBe('user.created:shop:a:b');
+  });
+});

@@ -1,0 +1,70 @@
+import { deadLetterSubject, durableName, eventNameOf, eventSubject, sanitize } from '../../lib/core/names';
+
+describe('a sanitised name', () => {
+  it.each([
+    ['user-service', 'user-service'],
+    ['User Service', 'User-Service'],
+    ['  padded  ', 'padded'],
+    ['Notifications.welcome', 'Notifications-welcome'],
+    ['a.b > c', 'a-b-all-c'],
+    ['user.*', 'user-any'],
+    ['vendor.>', 'vendor-all'],
+    ['snake_case', 'snake_case'],
+    ['double__underscore', 'double_underscore'],
+    ['a___b____c', 'a_b_c'],
+    ['Größe', 'Gr-e'],
+    ['line\r\nbreak', 'line-break'],
+  ])('of %j is %j', (text, expected) => {
+    expect(sanitize(text)).toBe(expected);
+  });
+
+  it.each([
+    '',
+    ' ',
+    '...',
+    '日本語',
+    '🎉',
+    '\r\n',
+    'ü',
+    '*',
+    '>',
+    'x'.repeat(500),
+    'ü'.repeat(500),
+    '_'.repeat(9),
+    'a _ _ b',
+  ])('of %j is one token of a NATS name, without `__`, of at most 100 characters', (text) => {
+    expect(sanitize(text)).toMatch(/^[A-Za-z0-9_-]{1,100}$/);
+    expect(sanitize(text)).not.toContain('__');
+  });
+
+  it.each([
+    ['日本語', '中国語'],
+    [`${'x'.repeat(200)}a`, `${'x'.repeat(200)}b`],
+  ])('of texts that have nothing in common but what is cut off differs: %j and %j', (one, other) => {
+    expect(sanitize(one)).not.toBe(sanitize(other));
+  });
+
+  it('is stable: another version of the package must find the same durables', () => {
+    expect(sanitize('日本語')).toBe('x-77710aed');
+    expect(durableName('User Service', 'Notifications.welcome')).toBe('User-Service__Notifications-welcome');
+    expect(durableName('shop', 'Audit.note', 'user.*')).toBe('shop__Audit-note__user-any');
+  });
+});
+
+describe('subjects', () => {
+  it('of an event have the cluster id in front', () => {
+    expect(eventSubject('events', 'user.created')).toBe('events.user.created');
+    expect(eventNameOf('events', 'events.user.created')).toBe('user.created');
+  });
+
+  it('of others are taken whole for the name', () => {
+    expect(eventNameOf('events', 'eventsuser.created')).toBe('eventsuser.created');
+    expect(eventNameOf('events', 'other.user.created')).toBe('other.user.created');
+  });
+
+  it('of a dead letter say handler, identity and event', () => {
+    expect(deadLetterSubject('events', 'shop__Mail-send', 42, '1700000000000000001', 'user.created')).toBe(
+      'events-dlq.shop__Mail-send.42-1700000000000000001.user.created',
+    );
+  });
+});
