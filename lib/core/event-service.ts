@@ -297,10 +297,11 @@ export class EventService {
     checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
     const wire = toWireHeaders({ ...event, headers }, encoded);
-    checkHeaderSize(wire);
+    const messageId = messageIdOf(event);
+    checkHeaderSize({ ...wire, 'Nats-Msg-Id': messageId });
     const receipt = await this.#parts.transport.publish({
       name: event.name,
-      messageId: messageIdOf(event),
+      messageId,
       headers: wire,
       body: encoded.body,
     });

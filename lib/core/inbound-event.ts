@@ -7,8 +7,11 @@ const MAX_ID_LENGTH = 256;
 
 const CONTROL = /\p{Cc}/gu;
 
-// Ids come from the wire and end up in logs: bounded, without control characters.
-const clean = (value: string): string => decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH);
+// Ids come from the wire and end up in logs: bounded, without control characters. What is empty then is none.
+const clean = (value: string | undefined): string | undefined =>
+  value === undefined
+    ? undefined
+    : decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH) || undefined;
 
 /** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
 export class InboundEvent implements ConsumeContext {
@@ -24,8 +27,7 @@ export class InboundEvent implements ConsumeContext {
   ) {}
 
   get id(): string {
-    const id = this.delivery.headers[CE.id];
-    return id === undefined || id === '' ? this.delivery.fallbackId : clean(id);
+    return clean(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId;
   }
 
   get name(): string {
@@ -33,7 +35,7 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get source(): string {
-    return clean(this.delivery.headers[CE.source] ?? 'unknown');
+    return clean(this.delivery.headers[CE.source]) ?? 'unknown';
   }
 
   get time(): Date {
@@ -43,13 +45,11 @@ export class InboundEvent implements ConsumeContext {
 
   get correlationId(): string {
     const { headers } = this.delivery;
-    const id = clean(headers[CE.correlationId] ?? headers['x-correlation-id'] ?? '');
-    return id === '' ? this.id : id;
+    return clean(headers[CE.correlationId]) ?? clean(headers['x-correlation-id']) ?? this.id;
   }
 
   get causationId(): string | undefined {
-    const id = this.delivery.headers[CE.causationId];
-    return id === undefined ? undefined : clean(id);
+    return clean(this.delivery.headers[CE.causationId]);
   }
 
   get attempt(): number {

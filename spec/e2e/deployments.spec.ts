@@ -87,7 +87,7 @@ describe('what a service leaves at the server', () => {
     }
   });
 
-  it('are two streams with the settings of the package', async () => {
+  it('are three streams with the settings of the package', async () => {
     await start({});
     const manager = await (await nats.client()).jetstreamManager();
     const days = 24 * 3_600 * 1_000_000_000;
@@ -109,7 +109,14 @@ describe('what a service leaves at the server', () => {
     const deadLetters = await manager.streams.info(`${nats.clusterId}-dlq`);
     expect(deadLetters.config).toMatchObject({
       ...settings,
-      subjects: [`${nats.clusterId}-dlq.>`],
+      subjects: [`${nats.clusterId}-dlq.>`, `${nats.clusterId}-dlq-run.>`],
+      max_age: 30 * days,
+    });
+    const retries = await manager.streams.info(`${nats.clusterId}-retry`);
+    expect(retries.config).toMatchObject({
+      ...settings,
+      retention: 'workqueue',
+      subjects: [`${nats.clusterId}-retry.>`],
       max_age: 30 * days,
     });
   });

@@ -169,7 +169,7 @@ describe('closing an application with a handler that runs', () => {
     await app.get(EventService).emit('job.started', 1);
     await received.atLeast(1);
     await app.close();
-    await logger.until('warn', /1 events of 'Work\.run' did not finish within 50 ms; handed back/);
+    await logger.until('warn', /1 events of 'shop__Work-run' did not finish within 50 ms; handed back/);
     await start({ providers: [work('two', () => undefined)] });
     expect(await received.atLeast(2)).toEqual([
       ['one', 1, 1],

@@ -54,7 +54,9 @@ const clusterId: Check<string> = {
   allowed: 'one token of at most 100 letters, digits, "_" and "-", not ending in "-retry" or "-dlq"',
   // "_INBOX" would store the answers to every request on the server.
   accepts: (value): value is string =>
-    typeof value === 'string' && /^[\w-]{1,100}$/.test(value) && !/-(?:retry|dlq)$|^_INBOX$/.test(value),
+    typeof value === 'string' &&
+    /^[\w-]{1,100}$/.test(value) &&
+    !/-(?:retry|dlq|dlq-run)$|^_INBOX$/.test(value),
 };
 
 const clientId: Check<string> = {

@@ -51,13 +51,16 @@ export class DeadLetters {
         'Nats-Expected-Last-Subject-Sequence': '0',
       });
     let header = encode(delivery.headers);
+    // What bounds the redrives stays, whatever else has to go.
+    const redrives = delivery.headers['Event-Redrives'];
+    const kept: Record<string, string> = redrives === undefined ? {} : { 'Event-Redrives': redrives };
     let { body } = delivery;
     // Whatever we emitted leaves room for the failure; an event from elsewhere may not.
     if (header.length + body.length > this.maxPayload()) {
-      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers' });
+      header = encode(emptyHeaders(), { ...kept, 'Event-Failure-Omitted': 'headers' });
     }
     if (header.length + body.length > this.maxPayload()) {
-      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers, body' });
+      header = encode(emptyHeaders(), { ...kept, 'Event-Failure-Omitted': 'headers, body' });
       body = new Uint8Array();
     }
     try {

@@ -1,5 +1,5 @@
 import type { Msg, MsgHdrs } from 'nats';
-import { emptyHeaders, foldKey, isHeaderKey, printable, type EventHeaders } from '../../core/headers';
+import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
 /**
  * Headers as bytes, written and read by hand: the client's own header object costs more than the rest of a publish
@@ -15,6 +15,7 @@ export const MAX_DEAD_LETTER_BLOCK = 20 * 1024;
 const NON_ASCII = /[^\x00-\x7f]/;
 
 const UNSAFE = /[\r\n\0]/;
+const LINE_BREAKS = /[\r\n\0]/g;
 
 /** @throws TypeError if a key or value would break the block; `emit` has refused such headers before */
 export function encodeHeaders(headers: EventHeaders): Buffer {
@@ -68,7 +69,10 @@ export function decodeHeaders(
     if (!isHeaderKey(raw)) return undefined;
     const key = foldKey(raw);
     // What other clients let through must not break the lines of a log, or of the block it is copied into.
-    const value = printable(line.slice(colon + 1)).trim();
+    const value = line
+      .slice(colon + 1)
+      .replace(LINE_BREAKS, ' ')
+      .trim();
     const earlier = headers[key];
     if (earlier === undefined) headers[key] = value;
     else if (key === raw && !key.startsWith('ce-')) headers[key] = `${earlier}, ${value}`;

@@ -176,7 +176,7 @@ export class PullSubscription implements TransportSubscription {
     if (floor > lastSequence) {
       const problem =
         `its position (${floor}) is beyond the end of stream '${this.#source.stream}' (${lastSequence}), which has lost ` +
-        `its tail: new events do not arrive until the stream has grown past it, or the durable is removed and the service restarted`;
+        `its tail: new events do not arrive until the stream has grown past it, or the service is stopped, the durable removed and the service started again`;
       if (this.#problem !== problem) logger.error(`'${this.#source.label}': ${problem}`);
       this.#problem = problem;
       return;
