@@ -190,12 +190,22 @@ function fragmentTokens(fragment: string): string[] | undefined {
   }
 }
 
+/** What a revival may still cost. Paths made for it lead to one place many times; a sender's own never do. */
+export interface Budget {
+  left: number;
+}
+
+/** In visits: also the least bytes that a date takes in a body. */
+const COST_OF_A_DATE = 20;
+
 /**
  * Puts Dates where the tree says and a date-time string stands, in place, and returns the value; whatever a path does
- * not fit stays as it is. Only own properties are followed. A value is visited once per path that leads to it, so the
- * work is bounded by paths x size, and far below it unless paths and body were made for each other.
+ * not fit stays as it is, and so does what is beyond the budget. Only own properties are followed. A value is visited
+ * once per path that leads to it.
  */
-export function reviveDates(value: unknown, tree: DatePathTree): unknown {
+export function reviveDates(value: unknown, tree: DatePathTree, budget: Budget): unknown {
+  budget.left -= typeof value === 'string' ? COST_OF_A_DATE : 1;
+  if (budget.left < 0) return value;
   if (typeof value === 'string') return tree.isDate ? toDate(value) : value;
   if (typeof value !== 'object' || value === null) return value;
   const { children } = tree;
@@ -203,7 +213,8 @@ export function reviveDates(value: unknown, tree: DatePathTree): unknown {
     const slots: unknown[] = value;
     const star = children.get('*');
     if (star !== undefined) {
-      for (let index = 0; index < slots.length; index++) slots[index] = reviveDates(slots[index], star);
+      for (let index = 0; index < slots.length; index++)
+        slots[index] = reviveDates(slots[index], star, budget);
     }
   }
   const keyed = value as Record<string, unknown>;
@@ -211,11 +222,11 @@ export function reviveDates(value: unknown, tree: DatePathTree): unknown {
   if (keys !== undefined && keys.length < children.size) {
     for (const key of keys) {
       const child = children.get(key);
-      if (child !== undefined) keyed[key] = reviveDates(keyed[key], child);
+      if (child !== undefined) keyed[key] = reviveDates(keyed[key], child, budget);
     }
   } else {
     for (const [key, child] of children) {
-      if (Object.hasOwn(keyed, key)) keyed[key] = reviveDates(keyed[key], child);
+      if (Object.hasOwn(keyed, key)) keyed[key] = reviveDates(keyed[key], child, budget);
     }
   }
   return value;

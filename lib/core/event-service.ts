@@ -256,7 +256,6 @@ export class EventService {
     if (this.#state !== 'bound') return;
     this.#state = 'running';
     for (const { transports } of this.#bound.values()) for (const transport of transports) transport.start();
-    if (this.#parts.consume) void this.#reportOrphans();
   }
 
   /**
@@ -308,9 +307,13 @@ export class EventService {
     return { id: event.id, ...receipt };
   }
 
-  /** A handler that was renamed or removed leaves its durable behind, with events that nobody takes. */
-  async #reportOrphans(): Promise<void> {
-    const { transport, logger } = this.#parts;
+  /**
+   * Warns of durables of this service that no handler claims: one that was renamed or removed leaves its durable behind,
+   * with events that nobody takes. To be called when all handlers are subscribed; Nest's module does. Never rejects.
+   */
+  async reportOrphans(): Promise<void> {
+    const { transport, consume, logger } = this.#parts;
+    if (!consume) return;
     try {
       for (const { durable, stream, handler, backlog } of (await transport.orphans?.()) ?? []) {
         logger.warn(

@@ -13,6 +13,7 @@ import { PlainCopy, shortened } from './plain-copy';
 export { MAX_DEPTH };
 
 const MAX_CACHED_HEADERS = 500;
+const MAX_CACHED_LENGTH = 512;
 
 export interface EncodedData {
   /** UTF-8 JSON. */
@@ -57,7 +58,7 @@ export class JsonCodec {
   /** @throws EventsError `undecodable`; date paths that do not fit the body are ignored */
   decode(body: Uint8Array, datePaths: string | undefined): unknown {
     const value = this.parse(body);
-    return datePaths === undefined ? value : this.reviveDates(value, datePaths);
+    return datePaths === undefined ? value : this.reviveDates(value, datePaths, 2 * body.byteLength + 1000);
   }
 
   /** @throws EventsError `undecodable`, without a word of the body, which may be confidential */
@@ -79,10 +80,13 @@ export class JsonCodec {
     }
   }
 
-  /** Changes the value in place and returns it (a Date for the root path). Never throws. */
-  reviveDates(value: unknown, datePaths: string): unknown {
+  /**
+   * Changes the value in place and returns it (a Date for the root path). Never throws.
+   * @param budget places to look at, a date counting for 20; what is beyond stays a string. Default: a million.
+   */
+  reviveDates(value: unknown, datePaths: string, budget = 1_000_000): unknown {
     const tree = this.treeOf(datePaths);
-    return tree === undefined ? value : reviveDates(value, tree);
+    return tree === undefined ? value : reviveDates(value, tree, { left: budget });
   }
 
   private treeOf(header: string): DatePathTree | undefined {
@@ -96,7 +100,8 @@ export class JsonCodec {
       }
     }
     const tree = compileDatePaths(header);
-    this.trees.set(header, tree);
+    // A compiled path takes far more memory than its text; long headers are rare, or meant to fill it.
+    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(header, tree);
     return tree;
   }
 }

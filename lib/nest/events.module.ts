@@ -73,6 +73,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
       const failed = bound.find((result) => result.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
       this.service.start();
+      void this.service.reportOrphans();
     } catch (error) {
       // The application does not start, and nobody may ever close it: leave no connection behind.
       await this.service.drain();

@@ -13,6 +13,8 @@ const MALFORMED = 500;
 const GOOD_EVERY = 25;
 const PATIENCE = 90_000;
 
+const MEGABYTE = 1024 * 1024;
+
 interface Message {
   /** Of the event: the subject without the cluster id. */
   readonly name: string;
@@ -282,10 +284,11 @@ describe(`whatever others send (seed ${SEED})`, () => {
 });
 
 describe('no message keeps the process for more than 200 ms', () => {
-  /** Of three tries the shortest: the machine may be busy with something else. */
+  /** Of three tries the shortest: the machine may be busy with something else, though not for seconds. */
   function shortest(work: () => unknown): number {
     let best = Infinity;
-    for (let count = 0; count < 3 && best >= 200; count++) {
+    let tries = 0;
+    do {
       const before = performance.now();
       try {
         work();
@@ -293,11 +296,10 @@ describe('no message keeps the process for more than 200 ms', () => {
         // Whether it can be read at all is another test's matter.
       }
       best = Math.min(best, performance.now() - before);
-    }
+    } while (++tries < 3 && best >= 200 && best < 2000);
     return best;
   }
 
-  const MEGABYTE = 1024 * 1024;
   const fill = (start: string, part: string, end: string): Buffer =>
     Buffer.from(start + part.repeat(Math.floor((MEGABYTE - start.length - end.length) / part.length)) + end);
 
@@ -353,18 +355,14 @@ describe('no message keeps the process for more than 200 ms', () => {
   });
 });
 
-// 4 KB each, from whoever may publish.
+// 4 KB each, from whoever may publish. Without a collection in between: most of what is not kept is collected anyway.
 it('date paths that are never the same do not stay in memory', () => {
   const codec = new JsonCodec();
   const body = Buffer.from('1');
   const before = process.memoryUsage().heapUsed;
 
   for (let count = 0; count < 500; count++) codec.decode(body, `#/${count}${'/'.repeat(4000)}`);
-  const grown = process.memoryUsage().heapUsed - before;
 
-  // Without a collection in between: what is not kept is mostly collected on the way.
-  expect(grown / MEBIBYTE).toBeLessThan(200);
+  expect((process.memoryUsage().heapUsed - before) / MEGABYTE).toBeLessThan(200);
   expect(codec.decode(body, '#')).toBe(1);
 });
-
-const MEBIBYTE = 1024 * 1024;

@@ -24,8 +24,6 @@ describe('a rolling restart of 20 processes over a backlog', () => {
     const { journal } = processes;
     const old = await processes.startAll(Array.from({ length: 20 }, () => options));
     const events = await processes.emit('job', times(1000, { wait: 400 }));
-    const begun = Date.now();
-    const closing: number[] = [];
     for (let i = 0; i < old.length; i += 5) {
       const group = old.slice(i, i + 5);
       await Promise.all(
@@ -33,7 +31,7 @@ describe('a rolling restart of 20 processes over a backlog', () => {
           const told = Date.now();
           const { at, signal } = await worker.kill('SIGTERM');
           expect(signal).toBe('SIGTERM');
-          closing.push(at - told);
+          expect(at - told).toBeLessThan(SOON);
         }),
       );
       await processes.startAll(group.map(() => options));
@@ -41,18 +39,12 @@ describe('a rolling restart of 20 processes over a backlog', () => {
       const { num_pending } = await processes.consumer('shop__job');
       if (num_pending < 500) events.push(...(await processes.emit('job', times(500, { wait: 400 }))));
     }
-    const rolled = Date.now() - begun;
     await journal.until('all are handled', () => handled(events), 60_000);
-    const total = Date.now() - begun;
     await processes.settled('shop__job');
 
     const attempts = processes.entries('done').map(({ attempt = 0 }) => attempt);
-    const back = attempts.filter((attempt) => attempt > 1).length;
-    process.stderr.write(
-      `rolling restart: ${rolled} ms, closing up to ${Math.max(...closing)} ms, backlog done after ${total} ms; ` +
-        `${back} of ${events.length} events were handed back, at most ${Math.max(...attempts) - 1} times\n`,
-    );
-    expect(back).toBeGreaterThan(0);
+    // The restart did hand events back.
+    expect(Math.max(...attempts)).toBeGreaterThan(1);
     expect(processes.entries('fail')).toEqual([]);
     expect(processes.entries('done')).toHaveLength(events.length);
     expect(await processes.deadLetters()).toEqual([]);
@@ -93,7 +85,7 @@ describe('two versions of a service side by side', () => {
     expect(await processes.deadLetters()).toEqual([]);
   });
 
-  it.failing('an older version that starts again takes nothing away from the newer one', async () => {
+  it('an older version that starts again takes nothing away from the newer one', async () => {
     const { journal } = processes;
     const one = { handlers: [{ name: 'job', on: ['job.a'] }] };
     const two = { handlers: [{ name: 'job', on: ['job.a', 'job.b'] }] };

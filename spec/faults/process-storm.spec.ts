@@ -52,23 +52,16 @@ describe('a storm of retries that wait 30 s', () => {
       );
     }
     await Promise.all(emissions);
-    const emitted = Date.now();
     await journal.until(
       'all healthy ones are handled',
       () => processes.entries('done').length >= emittedAt.size,
     );
-    const drained = Date.now() - emitted;
     await journal.until('the others failed once', () => processes.entries('fail').length >= failing.size);
 
     const delays = processes
       .entries('done')
       .map(({ id = '', at }) => at - (emittedAt.get(id) ?? NaN))
       .sort((a, b) => a - b);
-    process.stderr.write(
-      `storm ${JSON.stringify(shape)}: ${emittedAt.size} healthy in ${emitted - begun} ms, last one ${drained} ms later; ` +
-        `from emit to done ms: median ${delays[delays.length >> 1]}, 99% ${delays[Math.floor(delays.length * 0.99)]}, ` +
-        `longest ${delays.at(-1)}; ${failing.size} wait\n`,
-    );
     expect(delays).toHaveLength(emittedAt.size);
     expect(delays.at(-1)).toBeLessThan(BACKOFF / 3);
     // Those that failed have not been tried again: none of the above came after the storm.

@@ -1,4 +1,4 @@
-import { eventually, Ledger } from '../support/fault-ledger';
+import { eventually, Ledger, sleep } from '../support/fault-ledger';
 import { FaultScene, scenario } from '../support/fault-scene';
 import { NatsCluster, type NatsServer } from '../support/nats-server';
 
@@ -37,9 +37,10 @@ clusterFault(
     const load = ledger.load(service, 'thing', 5);
     await eventually('200 are stored', () => ledger.acknowledged.size > 200);
 
-    const { streams } = await scene.jsm();
-    const leader = named(cluster, (await streams.info(scene.clusterId)).cluster?.leader);
-    await leader!.kill();
+    const leader = await eventually('the stream has a leader', async () =>
+      named(cluster, (await scene.stream()).cluster?.leader),
+    );
+    await leader.kill();
     const emitted = ledger.acknowledged.size;
     await eventually('400 more are stored', () => ledger.acknowledged.size > emitted + 400);
     await load.stop();
@@ -61,16 +62,15 @@ clusterFault('F08 the leader of the consumer is killed and consumption resumes',
   await eventually('it is handled', () => ledger.handled.has('first'));
 
   // On another server than the one the service is connected to, which would tell it at once.
-  const { consumers } = await scene.jsm();
   const connections = async (server: NatsServer): Promise<number> =>
     (await server.monitor<{ connections: { name?: string }[] }>('/connz'))?.connections.filter(
       ({ name }) => name === 'app',
-    ).length ?? 0;
+    ).length ?? 1;
   const leader = await eventually('the consumer is led elsewhere', async () => {
-    const server = named(cluster, (await consumers.info(scene.clusterId, 'app__h')).cluster?.leader);
+    const server = named(cluster, (await scene.consumer('app__h')).cluster?.leader);
     if (server !== undefined && (await connections(server)) === 0) return server;
-    const raw = await scene.raw();
-    await raw.request(`$JS.API.CONSUMER.LEADER.STEPDOWN.${scene.clusterId}.app__h`);
+    (await scene.raw()).publish(`$JS.API.CONSUMER.LEADER.STEPDOWN.${scene.clusterId}.app__h`);
+    await sleep(500);
     return undefined;
   });
 

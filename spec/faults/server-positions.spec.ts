@@ -37,9 +37,9 @@ fault('F21 a deleted stream is told and made again, and all of its handlers go o
   const hold = busy.handler((_data, { id }) => (id === 'before-40' ? gate : undefined));
   await service.subscribe('thing', hold, { name: 'busy', concurrency: 1 });
   await Promise.all(Array.from({ length: 700 }, (_, n) => emitted.emit(service, 'thing', `before-${n}`)));
-  const { streams, consumers } = await scene.jsm();
+  const { streams } = await scene.jsm();
   await eventually('two are done, one is full', async () => {
-    const { ack_floor, num_waiting } = await consumers.info(scene.clusterId, 'app__busy');
+    const { ack_floor, num_waiting } = await scene.consumer('app__busy');
     return (
       first.handled.size + second.handled.size === 1400 && num_waiting === 0 && ack_floor.stream_seq === 40
     );
@@ -88,10 +88,7 @@ fault('F29 a stream that lost its tail is told', async (scene, server) => {
   await cp(backup, path.join(stream, 'msgs'), { recursive: true });
   await server.restart();
   await eventually('it is connected again', () => service.status.connected);
-  const { consumers } = await scene.jsm();
-  const { ack_floor } = await eventually('the consumer is there again', () =>
-    consumers.info(scene.clusterId, 'app__h').catch(() => undefined),
-  );
+  const { ack_floor } = await scene.consumer('app__h');
   if (ack_floor.stream_seq > 20) {
     const problem = await eventually('it is told', () =>
       service.status.problems.find((each) => each.includes('lost its tail')),

@@ -13,14 +13,14 @@ fault('F16 a missing dead-letter stream: the event stays, it is loud, and made a
   const service = await scene.service('app', { publishTimeout: 1000 });
   const ledger = new Ledger();
   await service.subscribe('thing', ledger.handler(poison), { name: 'h' });
-  const { streams, consumers } = await scene.jsm();
+  const { streams } = await scene.jsm();
   await streams.delete(`${scene.clusterId}-dlq`);
   await ledger.emit(service, 'thing', 'e');
 
   const told = await eventually('it is loud', () => scene.log.find('error', /could not be dead-lettered/)[0]);
   expect(told).toMatch(/'thing'.*stays in the stream/);
   expect(service.status.problems.join()).toMatch(/dead letter could not be written/);
-  expect((await consumers.info(scene.clusterId, 'app__h')).num_ack_pending).toBe(1);
+  expect((await scene.consumer('app__h')).num_ack_pending).toBe(1);
 
   await scene.settled('app__h');
   expect(await scene.deadLetters()).toEqual([expect.objectContaining({ id: 'e', reason: 'non_retryable' })]);
@@ -37,8 +37,8 @@ fault('F16 a full dead-letter stream: the event stays until there is room', asyn
 
   await eventually('it is loud', () => scene.log.find('error', /could not be dead-lettered/)[0]);
   expect(service.status.problems.join()).toMatch(/dead letter could not be written.*10077/);
-  const { streams, consumers } = await scene.jsm();
-  expect((await consumers.info(scene.clusterId, 'app__h')).num_ack_pending).toBe(1);
+  const { streams } = await scene.jsm();
+  expect((await scene.consumer('app__h')).num_ack_pending).toBe(1);
   expect((await scene.deadLetters()).map(({ id }) => id)).toEqual(['first']);
 
   await streams.purge(`${scene.clusterId}-dlq`);

@@ -70,6 +70,9 @@ describe('two handlers whose durables would be one', () => {
   });
 });
 
+const warnings = (): string[] =>
+  nats.logger.entries.items.filter(({ level }) => level === 'warn').map(({ message }) => message);
+
 describe('a durable that was changed by hand', () => {
   /** Makes the handler's durable, then puts another one in its place that names the same handler. */
   async function changed(change: Partial<ConsumerConfig>): Promise<EventService> {
@@ -111,14 +114,11 @@ describe('a durable that was changed by hand', () => {
     ['in its acknowledgement wait', { ack_wait: nanos(5000) }],
     ['in its number of deliveries', { max_deliver: 5 }],
     ['in its number of unsettled events', { max_ack_pending: 10 }],
-    ['in its filter', { filter_subject: 'another' }],
     ['to headers without data', { headers_only: true }],
     ['to vanish when it is unused', { inactive_threshold: nanos(60_000) }],
     ['to a back-off of its own', { backoff: [nanos(1000), nanos(2000)], max_deliver: 5 }],
   ])('%s is put right', async (_title, change) => {
-    const resolved = { ...change };
-    if (resolved.filter_subject !== undefined) resolved.filter_subject = nats.subject('order.other');
-    const service = await changed(resolved);
+    const service = await changed(change);
     const received = await nats.collect(service, 'order.placed', undefined, { name: 'Orders.note' });
 
     await service.emit('order.placed', 7);
@@ -136,6 +136,19 @@ describe('a durable that was changed by hand', () => {
     expect(config.backoff ?? []).toEqual([]);
     expect(config.headers_only ?? false).toBe(false);
     expect(config.inactive_threshold ?? 0).toBe(0);
+  });
+
+  it('in its filter takes the events of its handler again, and keeps those it took', async () => {
+    const [placed, other] = [nats.subject('order.placed'), nats.subject('order.other')];
+    const service = await changed({ filter_subject: other });
+    const received = await nats.collect(service, 'order.placed', undefined, { name: 'Orders.note' });
+
+    await service.emit('order.placed', 7);
+    expect((await received.atLeast(1))[0]!.data).toBe(7);
+
+    const { config } = await (await manager()).consumers.info(nats.clusterId, 'shop__Orders-note');
+    expect([...(config.filter_subjects ?? [])].sort()).toEqual([other, placed].sort());
+    expect(warnings()).toEqual([expect.stringMatching(/also takes 'order\.other'.*nats consumer edit/)]);
   });
 });
 

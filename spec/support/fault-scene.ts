@@ -3,8 +3,10 @@ import {
   connect,
   nanos,
   type ConnectionOptions,
+  type ConsumerInfo,
   type JetStreamManager,
   type NatsConnection,
+  type StreamInfo,
   type Subscription,
 } from 'nats';
 import type { EventService } from '../../lib/core/event-service';
@@ -90,11 +92,23 @@ export class FaultScene {
     return (this.#jsm ??= await (await this.raw()).jetstreamManager({ checkAPI: false }));
   }
 
+  /** Of the events, unless another one is named; asked for until the server answers, which it may just have come up to. */
+  async stream(name = this.clusterId): Promise<StreamInfo> {
+    const { streams } = await this.jsm();
+    return eventually(`stream '${name}' is known`, () => streams.info(name).catch(() => undefined));
+  }
+
+  async consumer(durable: string): Promise<ConsumerInfo> {
+    const { consumers } = await this.jsm();
+    const info = (): Promise<ConsumerInfo> => consumers.info(this.clusterId, durable);
+    return eventually(`'${durable}' is known`, () => info().catch(() => undefined));
+  }
+
   /** The dead letters on the server, oldest first. */
   async deadLetters(): Promise<DeadLetterOnServer[]> {
     const { streams } = await this.jsm();
     const stream = `${this.clusterId}-dlq`;
-    const { state } = await streams.info(stream);
+    const { state } = await this.stream(stream);
     const letters: DeadLetterOnServer[] = [];
     for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
       const message = await streams.getMessage(stream, { seq }).catch(() => undefined);
@@ -108,16 +122,15 @@ export class FaultScene {
   /** Makes the server deliver again sooner what was not settled: its 30 s are too long for a test. */
   async ackWait(durable: string, ms: number): Promise<void> {
     const { consumers } = await this.jsm();
-    const { config } = await consumers.info(this.clusterId, durable);
+    const { config } = await this.consumer(durable);
     await consumers.update(this.clusterId, durable, { ...config, ack_wait: nanos(ms) });
   }
 
   /** Resolves when the server waits for nothing of this durable. */
   async settled(durable: string): Promise<void> {
-    const { consumers } = await this.jsm();
     await eventually(`'${durable}' has nothing pending`, async () => {
-      const info = await consumers.info(this.clusterId, durable).catch(() => undefined);
-      return info !== undefined && info.num_pending + info.num_ack_pending === 0;
+      const { num_pending, num_ack_pending } = await this.consumer(durable);
+      return num_pending + num_ack_pending === 0;
     });
   }
 

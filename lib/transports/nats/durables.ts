@@ -8,6 +8,7 @@ import {
   type JetStreamManager,
 } from 'nats';
 import { EventsError } from '../../core/errors';
+import { overlap } from '../../core/event-name';
 import type { Orphan } from '../../core/dead-letter-store';
 import { eventSubject, retryStream, sanitize } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
@@ -199,8 +200,10 @@ export class Durables {
     this.#known = undefined;
   }
 
-  #config(spec: SubscriptionSpec): Partial<ConsumerConfig> {
-    const filters = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern));
+  #config(
+    spec: SubscriptionSpec,
+    filters = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern)),
+  ): Partial<ConsumerConfig> {
     return {
       ...this.#settings,
       // One filter goes into the subject of the API call, where permissions can see it.
@@ -237,13 +240,14 @@ export class Durables {
           `explicit acknowledgement; delete it (its position is then lost) or restore it`,
       );
     }
-    const wanted = this.#config(spec);
-    const filters = (c: Partial<ConsumerConfig>): string =>
-      JSON.stringify(
-        [...(c.filter_subjects ?? (c.filter_subject === undefined ? [] : [c.filter_subject]))].sort(),
-      );
+    const before = filtersOf(config);
+    const own = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern));
+    // Only ever more: an older version that starts again would otherwise make a newer one miss events for good.
+    const others = before.filter((filter) => !own.some((other) => overlap(other, filter)));
+    const filters = [...own, ...others];
     const same =
-      filters(config) === filters(wanted) &&
+      filters.length === before.length &&
+      before.every((filter) => filters.includes(filter)) &&
       config.ack_wait === this.#settings.ack_wait &&
       config.max_deliver === SETTINGS.max_deliver &&
       config.max_ack_pending === SETTINGS.max_ack_pending &&
@@ -251,10 +255,16 @@ export class Durables {
       config.headers_only !== true &&
       (config.inactive_threshold ?? 0) === 0;
     if (same) return info;
-    // The handler listens to other events than before, or somebody changed the durable; its position stays.
+    // The handler listens to more events than before, or somebody changed the durable; its position stays.
     return this.#jsm.consumers.update(this.#clusterId, spec.durable, {
       ...FOREIGN,
-      ...wanted,
+      ...this.#config(spec, filters),
     });
   }
 }
+
+/** The subjects a consumer takes. */
+export const filtersOf = ({
+  filter_subject: one,
+  filter_subjects: many,
+}: Partial<ConsumerConfig>): readonly string[] => many ?? (one === undefined ? [] : [one]);

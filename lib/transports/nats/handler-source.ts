@@ -1,4 +1,5 @@
 import type { ConsumerInfo, Msg } from 'nats';
+import { matches } from '../../core/event-name';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
 import { millisOf, type AckInfo } from './ack-subject';
@@ -7,7 +8,11 @@ import type { DeadLetters } from './dead-letters';
 import type { Durables } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { NatsDelivery } from './nats-delivery';
-import type { Position, PullSource } from './pull-source';
+import { GIVE_UP, HAND_BACK, type Position, type PullSource } from './pull-source';
+
+/** Another instance that knows the event is likely to get it next; milliseconds, and how often. */
+const QUICK_HAND_BACK = 1000;
+const QUICK_HAND_BACKS = 10;
 
 /** The events of one handler, from the event stream. */
 export class HandlerSource implements PullSource {
@@ -15,6 +20,7 @@ export class HandlerSource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
+  readonly #since = Date.now();
 
   constructor(
     readonly stream: string,
@@ -34,8 +40,19 @@ export class HandlerSource implements PullSource {
     return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
   }
 
-  consume(delivery: Delivery, position: Position): Promise<Settlement> {
+  async consume(delivery: Delivery, position: Position): Promise<Settlement> {
+    // The durable takes what any version of the handler asked for.
+    if (!this.spec.patterns.some((pattern) => matches(pattern, delivery.name)))
+      return this.#handBack(delivery);
     return this.slots.run(() => this.parts.crashGuard.run(this.spec, delivery, position, this.handle));
+  }
+
+  #handBack({ attempt, name, storedAt }: Delivery): Settlement {
+    if (Date.now() - Math.max(storedAt, this.#since) < GIVE_UP) {
+      return { kind: 'retry', delay: attempt <= QUICK_HAND_BACKS ? QUICK_HAND_BACK : HAND_BACK };
+    }
+    const message = `no instance has handled '${name}' for ${GIVE_UP / 60_000} minutes, which '${this.spec.handler}' once asked for`;
+    return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
   }
 
   async deadLetter(

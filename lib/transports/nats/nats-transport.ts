@@ -1,7 +1,7 @@
 import { createInbox, type ConsumerInfo, type JetStreamManager } from 'nats';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
-import { deadLetterStream, eventSubject, sanitize } from '../../core/names';
+import { deadLetterStream, eventNameOf, eventSubject, sanitize } from '../../core/names';
 import type {
   Consumer,
   EventTransport,
@@ -16,7 +16,7 @@ import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
 import { CrashGuard } from './crash-guard';
 import { DeadLetters } from './dead-letters';
-import { Durables } from './durables';
+import { Durables, filtersOf } from './durables';
 import { HandlerSlots } from './handler-slots';
 import { HandlerSource } from './handler-source';
 import { NatsDeadLetterStore } from './nats-dead-letter-store';
@@ -209,6 +209,7 @@ export class NatsTransport implements EventTransport {
     const info = spec.broadcast
       ? await durables.createBroadcast(spec, `${spec.durable}__${createInbox().split('.').at(-1)}`)
       : await durables.ensure(spec);
+    this.#tellOfForeignFilters(spec, info);
     const subscription = this.#subscribe(
       jetStream,
       new HandlerSource(clusterId, spec, info, consumer, slots, jetStream),
@@ -216,6 +217,21 @@ export class NatsTransport implements EventTransport {
     await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
     if (!spec.broadcast) await this.#ensureRetries(jetStream);
     return subscription;
+  }
+
+  /** The durable is never narrowed without being told; whoever removed an event from a handler has to know. */
+  #tellOfForeignFilters(spec: SubscriptionSpec, { config }: ConsumerInfo): void {
+    const { clusterId, logger } = this.#options;
+    const foreign = filtersOf(config)
+      .map((filter) => eventNameOf(clusterId, filter))
+      .filter((name) => !spec.patterns.includes(name));
+    if (foreign.length === 0) return;
+    logger.warn(
+      `durable '${spec.durable}' also takes ${foreign.map((name) => `'${name}'`).join(', ')}, which '${spec.handler}' of ` +
+        'this version does not handle: such events go to instances that do, and become dead letters (no_handler) after ten ' +
+        'minutes. If no version handles them any more, narrow it: ' +
+        `nats consumer edit ${clusterId} ${spec.durable} ${spec.patterns.map((pattern) => `--filter ${eventSubject(clusterId, pattern)}`).join(' ')}`,
+    );
   }
 
   #ensureRetries(jetStream: JetStream): Promise<void> {

@@ -3,6 +3,10 @@ import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
 
+/** Milliseconds for which an event without a handler here waits for another instance, and after which none is expected. */
+export const HAND_BACK = 30_000;
+export const GIVE_UP = 10 * 60_000;
+
 /** Where in a stream an event is, and since when it fails, as far as this process knows. */
 export interface Position {
   readonly sequence: number;

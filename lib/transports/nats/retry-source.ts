@@ -8,11 +8,7 @@ import type { DeadLetters } from './dead-letters';
 import type { HandlerSlots } from './handler-slots';
 import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
-import type { Position, PullSource } from './pull-source';
-
-/** Milliseconds until another instance may look, and after which nobody is expected to come. */
-const HAND_BACK = 30_000;
-const GIVE_UP = 10 * 60_000;
+import { GIVE_UP, HAND_BACK, type Position, type PullSource } from './pull-source';
 
 export interface BoundHandler {
   readonly spec: SubscriptionSpec;
