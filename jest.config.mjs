@@ -1,8 +1,6 @@
 // Types are checked by `npm run types`; the tests are only transformed. swc emits the decorator metadata Nest needs.
 const shared = {
   testEnvironment: 'node',
-  // A ceiling, not a measure: machines that run this are shared.
-  testTimeout: 30_000,
   transform: {
     '^.+\\.ts$': [
       '@swc/jest',
@@ -23,6 +21,8 @@ const shared = {
 };
 
 const config = {
+  // A ceiling, not a measure: machines that run this are shared.
+  testTimeout: 30_000,
   projects: [
     {
       ...shared,
