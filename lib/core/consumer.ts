@@ -42,7 +42,11 @@ export function createConsumer(parts: ConsumerParts): Consumer {
       const settlement = settle(error, delivery.attempt, parts);
       if (settlement.kind === 'retry') counters.retried++;
       else counters.deadLettered++;
-      report(logger, event, settlement, error);
+      try {
+        report(logger, event, settlement, error);
+      } catch {
+        // A logger that throws must not change what becomes of the event.
+      }
       return settlement;
     } finally {
       counters.running--;
@@ -75,7 +79,11 @@ function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerPar
 }
 
 function failureOf(reason: Failure['reason'], error: unknown): Failure {
-  if (error instanceof Error) return { reason, type: error.name, message: error.message };
+  try {
+    if (error instanceof Error) return { reason, type: String(error.name), message: String(error.message) };
+  } catch {
+    // An error whose own properties throw.
+  }
   return { reason, type: typeof error, message: describe(error) };
 }
 
@@ -88,12 +96,23 @@ function describe(thrown: unknown): string {
   }
 }
 
+/** What was thrown, and its stack if it has one. */
+function tell(error: unknown): [string, string] {
+  try {
+    if (error instanceof Error) {
+      return [`${error.name}: ${error.message}`, error.stack === undefined ? '' : `\n${error.stack}`];
+    }
+  } catch {
+    // An error whose own properties throw.
+  }
+  return [describe(error), ''];
+}
+
 function report(logger: EventsLogger, event: InboundEvent, settlement: Settlement, error: unknown): void {
   // A name from elsewhere can be anything.
   const name = printable(event.name).slice(0, 200);
   const what = `'${name}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
-  const why = error instanceof Error ? `${error.name}: ${error.message}` : describe(error);
-  const stack = error instanceof Error && error.stack !== undefined ? `\n${error.stack}` : '';
+  const [why, stack] = tell(error);
   if (settlement.kind === 'dead-letter') {
     logger.error(`${what}: ${why}; it becomes a dead letter (${settlement.failure.reason})${stack}`);
   } else if (settlement.kind === 'retry') {

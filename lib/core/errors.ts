@@ -67,7 +67,11 @@ export class EventsError extends Error {
 
   static override [Symbol.hasInstance](value: unknown): boolean {
     if (this !== EventsError) return Function.prototype[Symbol.hasInstance].call(this, value);
-    return typeof value === 'object' && value !== null && BRAND in value;
+    try {
+      return typeof value === 'object' && value !== null && BRAND in value;
+    } catch {
+      return false; // a proxy that does not let itself be asked
+    }
   }
 }
 

@@ -4,7 +4,7 @@ import { EventsError } from '../core/errors';
 import { isWildcard } from '../core/event-name';
 import { EventService } from '../core/event-service';
 import { JsonCodec } from '../core/json-codec';
-import type { EventsLogger } from '../core/logger';
+import { steadyLogger, type EventsLogger } from '../core/logger';
 import type { Stage } from '../core/middleware';
 import type { EventTransport } from '../core/transport';
 import { correlation, timeout, validation } from '../middleware';
@@ -21,8 +21,9 @@ import { resolveOptions, type ResolvedOptions } from './options/resolve-options'
 export function assembleEventService(
   options: ResolvedOptions,
   middleware: readonly Stage[],
-  logger: EventsLogger,
+  ownLogger: EventsLogger,
 ): { service: EventService; transport: EventTransport } {
+  const logger = steadyLogger(ownLogger);
   const codec = new JsonCodec();
   const transport = transportOf(options, logger);
   const service = new EventService({

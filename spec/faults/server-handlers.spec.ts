@@ -166,6 +166,10 @@ fault('F27 whatever a handler or a middleware throws, only that event is affecte
   const fine = Object.keys(WEIRD).map((what) => `fine-${what}`);
   await eventually('the others are handled', () => fine.every((id) => ledger.handled.has(id)));
   expect(ledger.handled.size).toBe(fine.length);
+  const failed = [...ledger.acknowledged.keys()].filter((id) => !fine.includes(id));
+  await scene.settled('app__h');
+  const dead = (await scene.deadLetters()).filter(({ subject }) => subject.includes('.app__h.'));
+  expect(dead.map(({ id }) => id).sort()).toEqual(failed.sort());
   expect(service.status.connected).toBe(true);
   await ledger.emit(service, 'thing', 'afterwards');
   await eventually('events still arrive', () => ledger.handled.has('afterwards'));
@@ -185,6 +189,8 @@ fault('F27 a logger that throws takes no event with it', async (scene, server) =
     if (attempt < 3) throw new Error('not yet');
   });
   await service.subscribe('thing', flaky, { name: 'h', retry: { delay: 50 } });
+  // What is late is told as well.
+  await service.subscribe('thing', () => sleep(200), { name: 'late', timeout: 20, retry: { attempts: 0 } });
   for (let n = 0; n < 10; n++) await ledger.emit(service, 'thing', `before-${n}`);
   // The connection speaks to the logger as well.
   await server.restart();

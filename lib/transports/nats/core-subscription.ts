@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Msg } from 'nats';
-import type { EventsLogger } from '../../core/logger';
+import { textOf, type EventsLogger } from '../../core/logger';
 import { eventSubject } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../core/transport';
 import type { NatsLink } from './connection';
 import type { DeadLetters } from './dead-letters';
 import { NatsDelivery } from './nats-delivery';
-import { textOf } from './steady-logger';
 import type { SteadySubscription } from './steady-subscription';
 
 const MIN_BUFFER = 1000;

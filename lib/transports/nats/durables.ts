@@ -42,6 +42,16 @@ const FOREIGN = Object.freeze({
 const META_APP = 'events-app';
 const META_HANDLER = 'events-handler';
 
+/**
+ * The sequence up to which everything is settled. Until the first acknowledgement, 2.10 says 0, wherever the consumer
+ * starts: a lost one that is made again from there would deliver what was stored before it.
+ */
+export function floorOf({ ack_floor, delivered, config }: ConsumerInfo): number {
+  if (ack_floor.stream_seq > 0) return ack_floor.stream_seq;
+  if (delivered.consumer_seq === 0) return delivered.stream_seq;
+  return (config.opt_start_seq ?? 1) - 1;
+}
+
 /** The consumers of one stream: creates what is missing, compares what exists. */
 export class Durables {
   readonly #jsm: JetStreamManager;

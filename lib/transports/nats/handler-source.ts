@@ -5,7 +5,7 @@ import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport'
 import { millisOf, type AckInfo } from './ack-subject';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
-import type { Durables } from './durables';
+import { floorOf, type Durables } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { NatsDelivery } from './nats-delivery';
 import { GIVE_UP, HAND_BACK, type Position, type PullSource } from './pull-source';
@@ -31,7 +31,7 @@ export class HandlerSource implements PullSource {
     private readonly parts: { durables: Durables; deadLetters: DeadLetters; crashGuard: CrashGuard },
   ) {
     this.consumer = info.name;
-    this.ackFloor = info.ack_floor.stream_seq;
+    this.ackFloor = floorOf(info);
     this.label = spec.durable;
     this.concurrency = spec.concurrency;
   }

@@ -1,7 +1,7 @@
+import { steadyLogger } from '../../core/logger';
 import type { EventTransport } from '../../core/transport';
 import { NatsTransport } from './nats-transport';
 import type { NatsStreamLimits, NatsTransportOptions } from './options';
-import { steadyLogger } from './steady-logger';
 
 export type { NatsTransportOptions } from './options';
 

@@ -1,14 +1,14 @@
 import { createInbox, type ConsumerInfo, type JetStreamManager, type Msg, type StreamInfo } from 'nats';
-import type { EventsLogger } from '../../core/logger';
+import { textOf, type EventsLogger } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery, TransportSubscription } from '../../core/transport';
 import { parseAckSubject, type AckInfo } from './ack-subject';
 import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
 import type { NatsLink } from './connection';
+import { floorOf } from './durables';
 import { statusOf } from './header-block';
 import { PullDemand } from './pull-demand';
 import type { Position, PullSource } from './pull-source';
-import { textOf } from './steady-logger';
 import type { SteadySubscription } from './steady-subscription';
 
 /** Milliseconds a pull request lives, and how often the server shows that it still has it. */
@@ -182,7 +182,8 @@ export class PullSubscription implements TransportSubscription {
       return;
     }
     this.#problem = undefined;
-    this.#ackFloor = floor;
+    // 0 says nothing, see there.
+    this.#ackFloor = floorOf(info) || this.#ackFloor;
     for (const sequence of this.#failedAt.keys()) if (sequence <= floor) this.#failedAt.delete(sequence);
     // The server knows of no request of anybody's, and we believe that ours is alive.
     if (info.num_waiting === 0 && info.num_pending > 0 && this.#demand.requested > 0) {
