@@ -7,7 +7,7 @@ const MAX_SANITIZED_LENGTH = 100;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
 /**
- * A service, handler or pattern as one token of a NATS name: `[A-Za-z0-9_-]`, without `__`, at most 100 characters.
+ * A service, handler or pattern as one token of a NATS name: `[A-Za-z0-9_-]`, without `__`, no `_` at either end, at most 100 characters.
  * `*` becomes `any`, `>` becomes `all`. Different texts can meet in one token; whoever stores by it keeps the raw text
  * beside it and compares.
  */
@@ -17,7 +17,9 @@ export function sanitize(text: string): string {
     .replace(/\*/g, 'any')
     .replace(/>/g, 'all')
     .replace(/[^A-Za-z0-9_-]+/g, '-')
-    .replace(/_{2,}/g, '_');
+    .replace(/_{2,}/g, '_')
+    // Beside the `__` of a durable they would make it ambiguous.
+    .replace(/^_|_$/g, '');
   // Text without one Latin letter or digit would all become "-"; text that is too long would be cut alike.
   if (!/[A-Za-z0-9]/.test(token)) return `x-${digest(text)}`;
   return token.length <= MAX_SANITIZED_LENGTH

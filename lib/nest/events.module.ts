@@ -67,7 +67,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
     try {
-      for (const each of this.middleware) if (each instanceof ProvidedMiddleware) await each.resolve();
+      for (const each of this.middleware) if (each instanceof ProvidedMiddleware) await each.resolve(true);
       const definitions = await this.explorer.explore();
       const bound = await Promise.allSettled(definitions.map((definition) => this.service.bind(definition)));
       const failed = bound.find((result) => result.status === 'rejected');
@@ -166,9 +166,18 @@ class ProvidedMiddleware implements Stage {
     private readonly moduleRef: ModuleRef,
   ) {}
 
-  /** @throws what Nest throws when a dependency is missing */
-  async resolve(): Promise<EventMiddleware> {
-    return (this.#instance = await (this.#instance ??= this.#find()));
+  /**
+   * @param anew forgets what was found before: while modules are made, Nest can give a provider that is not finished
+   * @throws what Nest throws when a dependency is missing
+   */
+  async resolve(anew = false): Promise<EventMiddleware> {
+    if (anew) this.#instance = undefined;
+    try {
+      return (this.#instance = await (this.#instance ??= this.#find()));
+    } catch (error) {
+      this.#instance = undefined;
+      throw error;
+    }
   }
 
   async publish(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt> {

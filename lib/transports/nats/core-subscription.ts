@@ -7,9 +7,12 @@ import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../co
 import type { NatsLink } from './connection';
 import type { DeadLetters } from './dead-letters';
 import { NatsDelivery } from './nats-delivery';
+import { DRAIN_LIMIT, pause } from './pause';
 import type { SteadySubscription } from './steady-subscription';
 
 const MIN_BUFFER = 1000;
+// Node fires a longer timer at once.
+const MAX_TIMER = 2 ** 31 - 1;
 
 export interface CoreParts {
   readonly link: NatsLink;
@@ -145,11 +148,14 @@ export class CoreSubscription implements TransportSubscription {
     }
     const again = delivery.again();
     this.#firstFailedAt.set(again, firstFailedAt);
-    const timer = setTimeout(() => {
-      this.#retries.delete(timer);
-      this.#buffer.push(again);
-      this.#pump();
-    }, settlement.delay);
+    const timer = setTimeout(
+      () => {
+        this.#retries.delete(timer);
+        this.#buffer.push(again);
+        this.#pump();
+      },
+      Math.min(settlement.delay, MAX_TIMER),
+    );
     this.#retries.set(timer, again);
   }
 
@@ -173,11 +179,11 @@ export class CoreSubscription implements TransportSubscription {
 
   async #stop(timeout: number): Promise<void> {
     const started = this.#state === 'started';
+    const deadline = Date.now() + timeout;
     this.#state = 'stopping';
     if (this.#parts.link.connected) {
-      await Promise.all(
-        this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined)),
-      );
+      const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
+      await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
     }
     for (const timer of this.#retries.keys()) clearTimeout(timer);
     const unhandled = started ? 0 : this.#buffer.splice(0).length;
@@ -188,7 +194,7 @@ export class CoreSubscription implements TransportSubscription {
       let timer: NodeJS.Timeout | undefined;
       await Promise.race([
         new Promise<void>((resolve) => (this.#idle = resolve)),
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout))),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, deadline - Date.now()))),
       ]);
       clearTimeout(timer);
     }

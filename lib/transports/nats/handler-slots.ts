@@ -1,5 +1,6 @@
 import type { Settlement } from '../../core/settlement';
 
+const MAX_WAITING = 2;
 const HAND_BACK: Settlement = Object.freeze({ kind: 'retry', delay: 0 });
 
 /**
@@ -16,6 +17,11 @@ export class HandlerSlots {
   constructor(concurrency: number) {
     this.#concurrency = concurrency;
     this.#limit = concurrency;
+  }
+
+  /** Whether what is redriven had better come again later than wait here, where it keeps others from coming. */
+  get crowded(): boolean {
+    return this.#limit === 0 || (this.#running >= this.#limit && this.#waiting.length >= MAX_WAITING);
   }
 
   limit(concurrency: number): void {

@@ -8,7 +8,7 @@ import type { DeadLetters } from './dead-letters';
 import { floorOf, type Durables } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { NatsDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, type Position, type PullSource } from './pull-source';
+import { GIVE_UP, HAND_BACK, HAND_BACKS, type Position, type PullSource } from './pull-source';
 
 /** Another instance that knows the event is likely to get it next; milliseconds, and how often. */
 const QUICK_HAND_BACK = 1000;
@@ -20,7 +20,6 @@ export class HandlerSource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
-  readonly #since = Date.now();
 
   constructor(
     readonly stream: string,
@@ -47,8 +46,8 @@ export class HandlerSource implements PullSource {
     return this.slots.run(() => this.parts.crashGuard.run(this.spec, delivery, position, this.handle));
   }
 
-  #handBack({ attempt, name, storedAt }: Delivery): Settlement {
-    if (Date.now() - Math.max(storedAt, this.#since) < GIVE_UP) {
+  #handBack({ attempt, name }: Delivery): Settlement {
+    if (attempt <= QUICK_HAND_BACKS + HAND_BACKS) {
       return { kind: 'retry', delay: attempt <= QUICK_HAND_BACKS ? QUICK_HAND_BACK : HAND_BACK };
     }
     const message = `no instance has handled '${name}' for ${GIVE_UP / 60_000} minutes, which '${this.spec.handler}' once asked for`;

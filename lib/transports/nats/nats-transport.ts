@@ -22,6 +22,7 @@ import { HandlerSource } from './handler-source';
 import { NatsDeadLetterStore } from './nats-dead-letter-store';
 import { asMsgHdrs, encodeHeaders } from './header-block';
 import type { NatsTransportOptions } from './options';
+import { DRAIN_LIMIT, pause } from './pause';
 import { StreamPublisher } from './publisher';
 import type { PullSource } from './pull-source';
 import { PullSubscription } from './pull-subscription';
@@ -165,8 +166,8 @@ export class NatsTransport implements EventTransport {
     this.#closed = true;
     await Promise.all([...this.#subscriptions, ...this.#pulls()].map((subscription) => subscription.stop(0)));
     clearInterval(this.#ticker);
-    const jetStream = await this.#jetStream?.catch(() => undefined);
-    if (this.#link.connected) await jetStream?.crashGuard.release();
+    const jetStream = await Promise.race([this.#jetStream?.catch(() => undefined), pause(DRAIN_LIMIT)]);
+    if (this.#link.connected) await Promise.race([jetStream?.crashGuard.release(), pause(DRAIN_LIMIT)]);
     this.#publisher?.close();
     await this.#link.close();
   }
@@ -214,8 +215,13 @@ export class NatsTransport implements EventTransport {
       jetStream,
       new HandlerSource(clusterId, spec, info, consumer, slots, jetStream),
     );
-    await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
-    if (!spec.broadcast) await this.#ensureRetries(jetStream);
+    try {
+      await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
+      if (!spec.broadcast) await this.#ensureRetries(jetStream);
+    } catch (error) {
+      await subscription.stop(0);
+      throw error;
+    }
     return subscription;
   }
 
@@ -292,19 +298,25 @@ export class NatsTransport implements EventTransport {
   async #core(spec: SubscriptionSpec, consumer: Consumer): Promise<CoreSubscription> {
     const deadLetters =
       this.#jetStream === undefined ? this.#deadLettersOfOthers : (await this.#jetStream).deadLetters;
-    const { clusterId, logger } = this.#options;
+    const { clusterId, connectTimeout, logger } = this.#options;
     const subscription = new CoreSubscription(
       { link: this.#link, deadLetters, clusterId, logger },
       spec,
       consumer,
     );
-    // The subscription holds at the server from here on; a refusal of it has arrived.
-    await this.#link.flush(this.#options.connectTimeout);
-    if (subscription.problem !== undefined) {
-      throw new EventsError(
-        'permission_denied',
-        `cannot subscribe '${spec.handler}': ${subscription.problem}`,
-      );
+    try {
+      // The subscription holds at the server from here on; a refusal of it has arrived.
+      await until(connectTimeout, `handler '${spec.handler}'`, () => this.#link.flush(connectTimeout));
+      if (subscription.problem !== undefined) {
+        throw new EventsError(
+          'permission_denied',
+          `cannot subscribe '${spec.handler}': ${subscription.problem}`,
+        );
+      }
+    } catch (error) {
+      // Left in its group, it would be given events that nobody handles.
+      await subscription.stop(0);
+      throw error;
     }
     return subscription;
   }
@@ -313,7 +325,11 @@ export class NatsTransport implements EventTransport {
   async #assertPermitted(subjects: readonly string[]): Promise<void> {
     const { connectTimeout } = this.#options;
     const permitted = await Promise.all(
-      subjects.map((subject) => this.#link.permitsPublish(subject, connectTimeout)),
+      subjects.map((subject) =>
+        until(connectTimeout, `publishing to '${subject}'`, () =>
+          this.#link.permitsPublish(subject, connectTimeout),
+        ),
+      ),
     );
     const denied = subjects[permitted.indexOf(false)];
     if (denied === undefined) return;

@@ -33,6 +33,8 @@ interface Pending extends StreamMessage {
   readonly deadline: number;
   tries: number;
   nextTry: number;
+  /** The last try has had no answer so far. */
+  awaiting: boolean;
   /** Some try got no answer: the message may be stored. */
   unanswered: boolean;
   problem: string;
@@ -56,6 +58,7 @@ export class StreamPublisher {
   readonly #prefix: string;
   readonly #pending = new Map<string, Pending>();
   #next = 0;
+  #closed = false;
   #sweep: NodeJS.Timeout | undefined;
 
   constructor(link: NatsLink, inboxPrefix: string) {
@@ -83,6 +86,7 @@ export class StreamPublisher {
    * @throws EventsError `publish_unconfirmed`, `no_stream`, `publish_rejected`, `permission_denied`
    */
   publish(message: StreamMessage): Promise<StreamAck> {
+    if (this.#closed) return Promise.reject(new EventsError('closed', 'the transport is closed'));
     return new Promise((resolve, reject) => {
       const now = Date.now();
       const entry: Pending = {
@@ -91,6 +95,7 @@ export class StreamPublisher {
         deadline: now + message.timeout,
         tries: 0,
         nextTry: now,
+        awaiting: false,
         unanswered: false,
         problem: 'not connected to NATS',
         resolve,
@@ -104,6 +109,7 @@ export class StreamPublisher {
 
   #again(entry: Pending, now: number): void {
     entry.tries++;
+    entry.awaiting = true;
     entry.nextTry = now + TRY_TIMEOUT;
     try {
       this.#link.nc.publish(entry.subject, entry.body, {
@@ -125,17 +131,17 @@ export class StreamPublisher {
   #onSweep(): void {
     const now = Date.now();
     for (const entry of this.#pending.values()) {
-      if (now >= entry.nextTry && this.#link.connected) {
-        if (entry.tries > 0 && entry.problem === '') this.#unknown(entry, 'no acknowledgement came');
-        if (now < entry.deadline) this.#again(entry, now);
+      if (entry.awaiting && (now >= entry.nextTry || now >= entry.deadline)) {
+        this.#unknown(entry, 'no acknowledgement came');
       }
-      if (now >= entry.deadline)
-        this.#giveUp(entry, entry.problem === '' ? 'no acknowledgement came' : entry.problem);
+      if (now >= entry.deadline) this.#giveUp(entry, entry.problem);
+      else if (now >= entry.nextTry && this.#link.connected) this.#again(entry, now);
     }
   }
 
   #unknown(entry: Pending, problem: string): void {
-    if (entry.tries > 0) entry.unanswered = true;
+    if (entry.awaiting) entry.unanswered = true;
+    entry.awaiting = false;
     entry.problem = problem;
   }
 
@@ -178,6 +184,7 @@ export class StreamPublisher {
   }
 
   #transient(entry: Pending, problem: string): void {
+    entry.awaiting = false;
     entry.problem = problem;
     entry.nextTry = Date.now() + Math.min(FIRST_BACKOFF * 2 ** Math.min(entry.tries - 1, 10), LAST_BACKOFF);
   }
@@ -216,8 +223,9 @@ export class StreamPublisher {
     entry.reject(error);
   }
 
-  /** Rejects what still waits. */
+  /** Rejects what still waits, and what comes later. */
   close(): void {
+    this.#closed = true;
     clearInterval(this.#sweep);
     for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
   }

@@ -3,10 +3,11 @@ import { textOf, type EventsLogger } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery, TransportSubscription } from '../../core/transport';
 import { parseAckSubject, type AckInfo } from './ack-subject';
-import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
+import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, until } from './api';
 import type { NatsLink } from './connection';
 import { floorOf } from './durables';
 import { statusOf } from './header-block';
+import { DRAIN_LIMIT, pause } from './pause';
 import { PullDemand } from './pull-demand';
 import type { Position, PullSource } from './pull-source';
 import type { SteadySubscription } from './steady-subscription';
@@ -25,6 +26,8 @@ const ANSWER_TIMEOUT = 5000;
 const MAX_DELAY = 8_640_000_000;
 /** Milliseconds until an event whose consumer broke its contract is tried again. */
 const BROKEN_CONSUMER_RETRY = 1000;
+/** Milliseconds a stop spends on what the server would also clean up by itself. */
+const CLEAN_UP_LIMIT = 1000;
 const MAX_REMEMBERED_FAILURES = 50_000;
 
 const ACK = Buffer.from('+ACK');
@@ -398,8 +401,21 @@ export class PullSubscription implements TransportSubscription {
   }
 
   #onReconnect(): void {
-    for (const { reply, payload } of this.#unsent.splice(0)) this.#send(reply, payload);
+    const unsent = this.#unsent.splice(0);
+    if (unsent.length > 0) void this.#settleLate(unsent);
     this.#pullAnew();
+  }
+
+  /** In a stream that was made anew meanwhile, they would settle other events; unsettled, these only come again. */
+  async #settleLate(unsent: readonly { reply: string; payload: Uint8Array }[]): Promise<void> {
+    const { jsm, link } = this.#parts;
+    const { stream } = this.#source;
+    // A server that has just come back may need a moment until it knows its streams.
+    const info = await until(ANSWER_TIMEOUT, `stream '${stream}'`, () => jsm.streams.info(stream)).catch(
+      () => undefined,
+    );
+    if (info === undefined || info.created !== this.#streamCreated || !link.connected) return;
+    for (const { reply, payload } of unsent) this.#send(reply, payload);
   }
 
   /** For when the requests that were sent are known to be dead. */
@@ -426,12 +442,13 @@ export class PullSubscription implements TransportSubscription {
 
   async #stop(timeout: number): Promise<void> {
     this.#state = 'stopping';
+    const deadline = Date.now() + timeout;
     const { link, logger } = this.#parts;
     if (this.#subscription !== undefined && link.connected) {
       // Until the server has seen the unsubscription, messages arrive; they are handed back above.
       await Promise.race([
         this.#subscription.drain().catch(() => undefined),
-        pause(Math.min(timeout, 2000) + 100),
+        pause(Math.min(timeout, DRAIN_LIMIT) + 100),
       ]);
     }
     for (const held of this.#buffer.splice(0)) this.#finish(held, NAK);
@@ -439,7 +456,7 @@ export class PullSubscription implements TransportSubscription {
       let timer: NodeJS.Timeout | undefined;
       await Promise.race([
         new Promise<void>((resolve) => (this.#idle = resolve)),
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout))),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(0, deadline - Date.now())))),
       ]);
       clearTimeout(timer);
     }
@@ -451,14 +468,14 @@ export class PullSubscription implements TransportSubscription {
     for (const held of [...this.#held.values()]) this.#finish(held, NAK);
     this.#state = 'stopped';
     this.#unlisten();
-    if (link.connected) await this.#source.stopped?.(this.#consumer).catch(() => undefined);
+    if (link.connected) {
+      await Promise.race([
+        this.#source.stopped?.(this.#consumer).catch(() => undefined),
+        pause(CLEAN_UP_LIMIT),
+      ]);
+    }
   }
 }
 
 const nak = (delay: number): Uint8Array =>
   Buffer.from(`-NAK {"delay": ${Math.min(MAX_DELAY, Math.max(1, Math.round(delay))) * 1_000_000}}`);
-
-const pause = (ms: number): Promise<void> =>
-  new Promise((resolve) => {
-    setTimeout(resolve, ms).unref();
-  });

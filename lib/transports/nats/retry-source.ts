@@ -8,7 +8,10 @@ import type { DeadLetters } from './dead-letters';
 import type { HandlerSlots } from './handler-slots';
 import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, type Position, type PullSource } from './pull-source';
+import { GIVE_UP, HAND_BACK, HAND_BACKS, type Position, type PullSource } from './pull-source';
+
+/** Milliseconds until a handler that is paused or full is tried again. */
+const CROWDED_RETRY = 5000;
 
 export interface BoundHandler {
   readonly spec: SubscriptionSpec;
@@ -33,7 +36,6 @@ export class RetrySource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
-  readonly #since = Date.now();
 
   constructor(
     private readonly parts: RetryParts,
@@ -68,19 +70,19 @@ export class RetrySource implements PullSource {
       storedAt: origin.storedAt,
       fallbackId: `${origin.stream}-${origin.sequence}`,
       malformed: raw.malformed,
-      redrivenAt: raw.storedAt,
     };
   }
 
   async consume(delivery: Delivery, position: Position): Promise<Settlement> {
-    const { durable, redrivenAt } = delivery as RedrivenDelivery;
+    const { durable } = delivery as RedrivenDelivery;
     const bound = this.parts.handlers.get(durable);
     if (bound !== undefined) {
       const { spec, consumer, slots } = bound;
+      if (slots.crowded) return { kind: 'retry', delay: CROWDED_RETRY };
       return slots.run(() => this.parts.crashGuard.run(spec, delivery, position, consumer));
     }
     // Another instance, of another version, may have the handler; or, after a long time down, this one has it soon.
-    if (Date.now() - Math.max(redrivenAt, this.#since) < GIVE_UP) return { kind: 'retry', delay: HAND_BACK };
+    if (delivery.attempt <= HAND_BACKS) return { kind: 'retry', delay: HAND_BACK };
     const message = `no instance of the service has had a handler for '${durable}' for ${GIVE_UP / 60_000} minutes`;
     return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
   }
@@ -122,7 +124,6 @@ interface Origin {
 interface RedrivenDelivery extends Delivery {
   readonly durable: string;
   readonly origin: Origin;
-  readonly redrivenAt: number;
 }
 
 /** Where the event came from at first; it is told again if it fails again. */

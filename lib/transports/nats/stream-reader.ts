@@ -72,8 +72,14 @@ function pull(
         if (error !== null) return end(() => reject(error));
         const stored = storedMessage(msg);
         if (stored !== undefined) messages.push(stored);
-        // Something expired or was deleted since the consumer counted.
-        else if (statusOf(msg).code !== 100) return end(() => resolve(messages));
+        else {
+          const { code, text } = statusOf(msg);
+          // Something expired or was deleted since the consumer counted.
+          if (code === 404 || code === 408) return end(() => resolve(messages));
+          const message = `stream '${stream}' cannot be read: ${text}`;
+          if (code !== 100)
+            return end(() => reject(new EventsError('jetstream_unavailable', message, { retryable: true })));
+        }
         if (messages.length === wanted) end(() => resolve(messages));
       },
     });
