@@ -3,14 +3,11 @@
  *
  *   npm run chaos -- [--seconds 45] [--seed N] [--server newest|oldest]
  */
-import { execFileSync } from 'node:child_process';
 import { createRequire } from 'node:module';
-import path from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { findServers } from './nats-server.mjs';
+import { setup } from './setup.mjs';
 
-const ROOT = path.join(path.dirname(fileURLToPath(import.meta.url)), '..');
 const require = createRequire(import.meta.url);
 const say = (line) => process.stderr.write(`${line}\n`);
 
@@ -27,9 +24,7 @@ if (!Number.isSafeInteger(seed) || seed < 0) throw new Error('--seed must be a w
 if (values.server !== 'newest' && values.server !== 'oldest')
   throw new Error('--server must be newest or oldest');
 
-say('Building the library ...');
-const tsc = path.join(ROOT, 'node_modules', 'typescript', 'bin', 'tsc');
-execFileSync(process.execPath, [tsc, '-p', 'tsconfig.build.json'], { cwd: ROOT, stdio: ['ignore', 2, 2] });
+await setup();
 const servers = await findServers({ need: 'matrix', log: say });
 process.env.NATS_SERVER_UNDER_TEST_BIN = servers[values.server].path;
 say(`nats-server ${servers[values.server].version}`);
