@@ -1,4 +1,12 @@
-import { deadLetterSubject, durableName, eventNameOf, eventSubject, sanitize } from '../../lib/core/names';
+import {
+  deadLetterSubject,
+  durableName,
+  durableOfRetry,
+  eventNameOf,
+  eventSubject,
+  retrySubject,
+  sanitize,
+} from '../../lib/core/names';
 
 describe('a sanitised name', () => {
   it.each([
@@ -67,4 +75,17 @@ describe('subjects', () => {
       'events-dlq.shop__Mail-send.42-1700000000000000001.user.created',
     );
   });
+});
+
+describe('the way back of a dead letter', () => {
+  it.each(['svc', 'svc_', '_svc', 'a_b', 'User Service', '日本'])(
+    'leads from the durable of service %j to its handler, and back',
+    (app) => {
+      const durable = durableName(app, '_Jobs.run_', 'job.*');
+      const subject = retrySubject('events', durable);
+      // The service listens to this, whatever its handlers are called.
+      expect(subject.startsWith(`events-retry.${sanitize(app)}.`)).toBe(true);
+      expect(durableOfRetry('events', subject)).toBe(durable);
+    },
+  );
 });
