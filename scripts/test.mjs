@@ -7,6 +7,7 @@
  */
 import { spawn } from 'node:child_process';
 import { mkdir, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { findServers } from './nats-server.mjs';
 import { ROOT, setup } from './setup.mjs';
@@ -15,7 +16,14 @@ const RESULTS = path.join(ROOT, '.cache', 'test-results');
 const bin = (name, script) => [process.execPath, path.join(ROOT, 'node_modules', name, script)];
 const jest = (name, ...args) => [
   ...bin('jest', 'bin/jest.js'),
-  ...['--ci', '--json', `--outputFile=${path.join(RESULTS, `${name}.json`)}`, ...args],
+  // These suites wait more than they compute: as many workers as cores, at least two.
+  ...[
+    '--ci',
+    `--maxWorkers=${Math.max(2, os.availableParallelism())}`,
+    '--json',
+    `--outputFile=${path.join(RESULTS, `${name}.json`)}`,
+    ...args,
+  ],
 ];
 
 async function main() {
