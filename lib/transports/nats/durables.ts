@@ -16,6 +16,8 @@ import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
 
 const CONSUMER_EXISTS = 10148;
 
+/** Milliseconds for which the list of a start-up is taken for what the server has. */
+const LIST_LIFETIME = 5000;
 const BROADCAST_INACTIVE = 5 * 60 * 1000;
 
 /**
@@ -88,7 +90,7 @@ export class Durables {
       const known = await this.#list();
       const found = known.get(spec.durable);
       if (found !== undefined) {
-        known.delete(spec.durable); // fresh at start-up only
+        known.delete(spec.durable); // subscribed once more, it may have changed
         return this.#reconcile(spec, found);
       }
       const config = { durable_name: spec.durable, ...this.#config(spec), ...this.#start(spec.startFrom) };
@@ -199,15 +201,12 @@ export class Durables {
     this.#known ??= (async () => {
       const known = new Map<string, ConsumerInfo>();
       for await (const info of this.#jsm.consumers.list(this.#clusterId)) known.set(info.name, info);
+      // Handlers that are subscribed later look again.
+      setTimeout(() => (this.#known = undefined), LIST_LIFETIME).unref();
       return known;
     })();
     this.#known.catch(() => (this.#known = undefined));
     return this.#known;
-  }
-
-  /** Forgets the list made at start-up, so that later subscriptions look again. */
-  forgetList(): void {
-    this.#known = undefined;
   }
 
   #config(
