@@ -80,12 +80,16 @@ function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerPar
 
 function failureOf(reason: Failure['reason'], error: unknown): Failure {
   try {
-    if (error instanceof Error) return { reason, type: String(error.name), message: String(error.message) };
+    if (error instanceof Error) return { reason, type: typeOf(error), message: String(error.message) };
   } catch {
     // An error whose own properties throw.
   }
   return { reason, type: typeof error, message: describe(error) };
 }
+
+/** Many classes leave `name` as they inherit it; their own says more. */
+const typeOf = (error: Error): string =>
+  String(error.name === 'Error' ? error.constructor.name || error.name : error.name);
 
 // Whatever was thrown, telling of it must not throw again.
 function describe(thrown: unknown): string {
@@ -100,7 +104,7 @@ function describe(thrown: unknown): string {
 function tell(error: unknown): [string, string] {
   try {
     if (error instanceof Error) {
-      return [`${error.name}: ${error.message}`, error.stack === undefined ? '' : `\n${error.stack}`];
+      return [`${typeOf(error)}: ${error.message}`, error.stack === undefined ? '' : `\n${error.stack}`];
     }
   } catch {
     // An error whose own properties throw.

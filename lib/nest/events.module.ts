@@ -1,4 +1,3 @@
-import { DiscoveryModule } from '@golevelup/nestjs-discovery';
 import {
   Inject,
   Logger,
@@ -18,12 +17,12 @@ import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
 import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
 import { assembleEventService } from './create-event-service';
+import { EventBinder } from './event-binder';
 import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
-import { resolveOptions, type ResolvedOptions } from './options/resolve-options';
+import { EVENTS_OPTIONS, resolveOptions, type ResolvedOptions } from './options/resolve-options';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
-const OPTIONS = Symbol('EVENTS_RESOLVED_OPTIONS');
 const MIDDLEWARE = Symbol('EVENTS_MIDDLEWARE');
 
 /** A provider that makes the options of `registerAsync`. */
@@ -50,7 +49,7 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
 export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   constructor(
     private readonly service: EventService,
-    private readonly explorer: EventExplorer,
+    private readonly binder: EventBinder,
     @Inject(MIDDLEWARE) private readonly middleware: readonly Stage[],
   ) {}
 
@@ -68,10 +67,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   async onApplicationBootstrap(): Promise<void> {
     try {
       for (const each of this.middleware) if (each instanceof ProvidedMiddleware) await each.resolve(true);
-      const definitions = await this.explorer.explore();
-      const bound = await Promise.allSettled(definitions.map((definition) => this.service.bind(definition)));
-      const failed = bound.find((result) => result.status === 'rejected');
-      if (failed !== undefined) throw failed.reason;
+      await this.binder.start();
       this.service.start();
       void this.service.reportOrphans();
     } catch (error) {
@@ -95,14 +91,15 @@ function moduleOf(
   return {
     module: EventsModule,
     global: isGlobal ?? true,
-    imports: [...imports, DiscoveryModule],
+    imports: [...imports],
     providers: [
       ...rawOptions,
       MetadataScanner,
       EventExplorer,
-      { provide: OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
-      { provide: MIDDLEWARE, inject: [OPTIONS, ModuleRef], useFactory: middlewareOf },
-      { provide: EventService, inject: [OPTIONS, MIDDLEWARE], useFactory: connect },
+      EventBinder,
+      { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
+      { provide: MIDDLEWARE, inject: [EVENTS_OPTIONS, ModuleRef], useFactory: middlewareOf },
+      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE], useFactory: connect },
       {
         provide: DeadLetterService,
         inject: [EventService],

@@ -94,6 +94,7 @@ describe('resolveOptions', () => {
           deadLetter: { explicit: {}, effective: { ...limits, maxAge: 30 * DAY } },
         },
         globalEnhancers: false,
+        guardDenied: 'dead-letter',
         isGlobal: true,
       });
     });

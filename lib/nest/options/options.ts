@@ -83,11 +83,19 @@ export interface EventsModuleOptions {
   stream?: StreamOptions;
   /** Whether `APP_GUARD`, `APP_PIPE` and the like also apply to event handlers. Default: `false`. */
   globalEnhancers?: boolean;
+  /**
+   * What becomes of an event that a guard denies, unless an exception filter changes it: `dead-letter` at once, or
+   * `retry` like any failure. Default: `dead-letter`.
+   */
+  guardDenied?: GuardDenied;
   /** A transport of your own; `url`, `connection` and their variables are then not used. Default: chosen by `url`. */
   transport?: EventTransport;
   /** Whether `EventService` can be injected without importing the module. Default: `true`. */
   isGlobal?: boolean;
 }
+
+/** What becomes of an event that a guard denies. */
+export type GuardDenied = 'dead-letter' | 'retry';
 
 /**
  * How to authenticate, by one method: user and password, token, credentials file, nkey or authenticator; and TLS.

@@ -4,7 +4,7 @@ import { EventsConfigurationError } from '../../core/errors';
 import type { EventMiddleware } from '../../core/middleware';
 import { DEFAULT_RETRY, mergeRetry, RETRY_CHECKS, type RetryPolicy } from '../../core/retry-policy';
 import type { DeliveryMode, EventTransport } from '../../core/transport';
-import type { EventsModuleOptions } from './options';
+import type { EventsModuleOptions, GuardDenied } from './options';
 import { anything, flag, from, integer, milliseconds, object, oneOf, text } from '../../core/checks';
 import { resolveConnection, type ResolvedConnection } from './connection';
 import { resolveEvents } from './events';
@@ -19,6 +19,9 @@ import {
   type Setting,
 } from '../../core/settings';
 import { resolveStream, type ResolvedStreamOptions } from './stream';
+
+/** Injection token of the `ResolvedOptions` of an application. */
+export const EVENTS_OPTIONS = Symbol('EVENTS_RESOLVED_OPTIONS');
 
 /** Every option with its value: checked, copied and frozen. Durations in milliseconds; see `EventsModuleOptions`. */
 export interface ResolvedOptions {
@@ -45,6 +48,7 @@ export interface ResolvedOptions {
   readonly middleware: readonly (Type<EventMiddleware> | EventMiddleware)[];
   readonly stream: ResolvedStreamOptions;
   readonly globalEnhancers: boolean;
+  readonly guardDenied: GuardDenied;
   /** Present when `transportKind` is `custom`. */
   readonly transport?: EventTransport;
   readonly isGlobal: boolean;
@@ -93,6 +97,7 @@ const OPTIONS = {
   middleware: anything,
   stream: object,
   globalEnhancers: flag,
+  guardDenied: oneOf('dead-letter', 'retry'),
   transport,
   isGlobal: flag,
 } satisfies Record<keyof EventsModuleOptions, Check<unknown>>;
@@ -145,6 +150,7 @@ export function resolveOptions(
     middleware: resolveMiddleware(settings.middleware?.value),
     stream,
     globalEnhancers: settings.globalEnhancers?.value ?? false,
+    guardDenied: settings.guardDenied?.value ?? 'dead-letter',
     ...(settings.transport && { transport: settings.transport.value }),
     isGlobal: settings.isGlobal?.value ?? true,
   });

@@ -1,0 +1,101 @@
+import type { ExecutionContext, PipeTransform, Type } from '@nestjs/common';
+import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host';
+import { isObservable, lastValueFrom } from 'rxjs';
+import type { EventContext } from '../../core/event-context';
+import type { EventHandler } from '../../core/event-map';
+import type { GuardDenied } from '../options/options';
+import { failureOf, forbidden, type Refusal } from './denial';
+import type { EnhancerSet } from './enhancer-metadata';
+import { exceptionFilters } from './exception-filters';
+import { intercept, resultOf } from './interceptors';
+import type { Parameter } from './parameters';
+
+/** A method of an instance that handles events, and how Nest knows it. */
+export interface HandlerMethod {
+  readonly type: Type;
+  readonly instance: object;
+  readonly method: (this: unknown, ...args: unknown[]) => unknown;
+}
+
+export interface EnhancedParts extends HandlerMethod {
+  readonly enhancers: EnhancerSet;
+  readonly parameters: readonly Parameter[];
+  /** What `ExecutionContext#getType` says. */
+  readonly contextType: string;
+  readonly guardDenied: GuardDenied;
+}
+
+/**
+ * Composes guards, interceptors, pipes and the method, with the filters around them, in the order and with the meaning
+ * they have in a Nest microservice. Composed once for a handler, or once for an event where its instance is made for it.
+ */
+export function enhancedHandler(parts: EnhancedParts): EventHandler {
+  const { type, instance, method, enhancers, contextType, guardDenied } = parts;
+  const { guards, interceptors } = enhancers;
+  const argumentsOf = argumentMaker(parts.parameters, enhancers.pipes);
+  const filter = enhancers.filters.length > 0 ? exceptionFilters(enhancers.filters) : undefined;
+
+  return async (data, context) => {
+    const host = new ExecutionContextHost([data, context], type, method);
+    host.setType(contextType);
+    let refusal: Refusal | undefined;
+    const refused = (by: Refusal['by'], enhancer: object, error: unknown): unknown => {
+      refusal = { by, enhancer, error };
+      return error;
+    };
+    const call = async (): Promise<unknown> => {
+      const args = await argumentsOf(data, context, host, refused);
+      return method.apply(instance, args);
+    };
+    try {
+      for (const guard of guards) {
+        let allowed: unknown;
+        try {
+          allowed = await guard.canActivate(host);
+          if (isObservable(allowed)) allowed = await lastValueFrom(allowed);
+        } catch (error) {
+          throw refused('guard', guard, error);
+        }
+        if (!allowed) throw refused('guard', guard, forbidden());
+      }
+      return await (interceptors.length > 0 ? intercept(interceptors, host, call) : resultOf(await call()));
+    } catch (thrown) {
+      const failed = (error: unknown): unknown =>
+        refusal?.error === error ? failureOf(refusal as Refusal, context.name, guardDenied) : error;
+      if (filter === undefined) throw failed(thrown);
+      return filter(thrown, host).catch((error: unknown) => {
+        throw failed(error);
+      });
+    }
+  };
+}
+
+type ArgumentMaker = (
+  data: unknown,
+  context: EventContext,
+  host: ExecutionContext,
+  refused: (by: Refusal['by'], pipe: object, error: unknown) => unknown,
+) => Promise<unknown[]>;
+
+function argumentMaker(parameters: readonly Parameter[], shared: readonly PipeTransform[]): ArgumentMaker {
+  const all = parameters.map((each) => ({
+    ...each,
+    pipes: each.piped ? [...shared, ...each.pipes] : each.pipes,
+  }));
+  const length = Math.max(...all.map(({ index }) => index)) + 1;
+  return async (data, context, host, refused) => {
+    const args = new Array<unknown>(length).fill(undefined);
+    for (const { index, value, pipes, metadata } of all) {
+      let argument = value(data, context, host);
+      for (const pipe of pipes) {
+        try {
+          argument = await pipe.transform(await argument, metadata);
+        } catch (error) {
+          throw refused('pipe', pipe, error);
+        }
+      }
+      args[index] = argument;
+    }
+    return args;
+  };
+}

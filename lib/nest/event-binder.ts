@@ -1,0 +1,50 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
+import type { Module } from '@nestjs/core/injector/module';
+import { EventService } from '../core/event-service';
+import { EnhancerResolver } from './enhancers/enhancer-resolver';
+import { EventExplorer } from './event-explorer';
+import { HandlerBinder } from './handler-binder';
+import { LazyModules } from './lazy-modules';
+import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options';
+
+/** Subscribes what the explorer finds: when the application has started, and whenever it loads a module later. */
+@Injectable()
+export class EventBinder {
+  readonly #modules: LazyModules;
+  readonly #handlers: HandlerBinder;
+  #started = false;
+
+  constructor(
+    private readonly service: EventService,
+    private readonly explorer: EventExplorer,
+    @Inject(EVENTS_OPTIONS) { globalEnhancers, guardDenied }: ResolvedOptions,
+    moduleRef: ModuleRef,
+    modules: ModulesContainer,
+    loader: LazyModuleLoader,
+  ) {
+    // Nest keeps the enhancers of the application where only the container leads to.
+    const globals = globalEnhancers ? moduleRef['container'].applicationConfig : undefined;
+    this.#handlers = new HandlerBinder(new EnhancerResolver(globals), guardDenied, 'event');
+    this.#modules = new LazyModules(modules, loader, (loaded) => this.#bind(loaded));
+  }
+
+  /** @throws the first error of a handler that could not be subscribed, when all have been tried */
+  async start(): Promise<void> {
+    this.#started = true;
+    await this.#bind(this.#modules.complete);
+  }
+
+  async #bind(modules: Iterable<Module>): Promise<void> {
+    // What is loaded before the start is found at the start.
+    if (!this.#started) return;
+    const found = await this.explorer.explore(modules);
+    const bound = await Promise.allSettled(
+      found.map(async ({ place, ...declared }) =>
+        this.service.bind({ ...declared, handler: await this.#handlers.bind(place) }),
+      ),
+    );
+    const failed = bound.find((result) => result.status === 'rejected');
+    if (failed !== undefined) throw failed.reason;
+  }
+}

@@ -1,0 +1,125 @@
+import type { Type } from '@nestjs/common';
+import { ContextIdFactory, type ContextId } from '@nestjs/core';
+import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
+import type { Module } from '@nestjs/core/injector/module';
+import type { EventContext } from '../core/event-context';
+import type { EventHandler } from '../core/event-map';
+import { enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
+import { declaredEnhancers, hasEnhancers, type DeclaredEnhancers } from './enhancers/enhancer-metadata';
+import { moduleRefOf, type EnhancerResolver, type EventScope } from './enhancers/enhancer-resolver';
+import { resultOf } from './enhancers/interceptors';
+import { declaredParameters, hasParameterDecorators, type DeclaredParameter } from './enhancers/parameters';
+import type { GuardDenied } from './options/options';
+
+/** A method of a class that Nest manages. */
+export interface HandlerPlace {
+  readonly wrapper: InstanceWrapper<object>;
+  readonly module: Module;
+  readonly type: Type;
+  readonly methodName: string;
+}
+
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** Makes of a method what is called with each event: on which instance, and with which enhancers around it. */
+export class HandlerBinder {
+  /** @param contextType what `ExecutionContext#getType` says to the enhancers */
+  constructor(
+    private readonly resolver: EnhancerResolver,
+    private readonly guardDenied: GuardDenied,
+    private readonly contextType: string,
+  ) {}
+
+  /** @throws what Nest throws when an enhancer cannot be made */
+  async bind(place: HandlerPlace): Promise<EventHandler> {
+    const { wrapper, type, methodName } = place;
+    const method = (type.prototype as Record<string, Method>)[methodName] as Method;
+    const declared = {
+      enhancers: declaredEnhancers(type, method),
+      parameters: declaredParameters(type, methodName),
+      decorated: hasParameterDecorators(type, methodName),
+    };
+    if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
+    if (wrapper.isTransient) return this.#transient(place, declared);
+    const target = { type, method, instance: wrapper.instance };
+    if (!this.resolver.perEvent) return this.#composed(place, target, declared);
+    return async (data, context) => {
+      const handler = await this.#composed(place, target, declared, scopeOf(place, context));
+      return handler(data, context);
+    };
+  }
+
+  /** A class that depends on the event: an instance for each, released with it. */
+  #perEvent(place: HandlerPlace, declared: Declared): EventHandler {
+    const { wrapper, module, type, methodName } = place;
+    const moduleRef = moduleRefOf(module);
+    return async (data, context) => {
+      const scope = scopeOf(place, context);
+      const instance = await moduleRef.resolve<object>(wrapper.token as string, scope.contextId, {
+        strict: true,
+      });
+      const method = (instance as Record<string, Method>)[methodName] as Method;
+      const handler = await this.#composed(place, { type, method, instance }, declared, scope);
+      return handler(data, context);
+    };
+  }
+
+  /** A class that is made anew wherever it is injected: an instance of the handler's own. */
+  #transient(place: HandlerPlace, declared: Declared): EventHandler {
+    const { wrapper, module, type, methodName } = place;
+    let made: Promise<EventHandler> | undefined;
+    const own = async (): Promise<EventHandler> => {
+      const instance = await moduleRefOf(module).resolve<object>(wrapper.token as string, undefined, {
+        strict: true,
+      });
+      const method = (instance as Record<string, Method>)[methodName] as Method;
+      return this.#composed(place, { type, method, instance }, declared);
+    };
+    return async (data, context) => {
+      made ??= own();
+      made.catch(() => (made = undefined)); // made again at the next attempt
+      return (await made)(data, context);
+    };
+  }
+
+  async #composed(
+    { module }: HandlerPlace,
+    target: HandlerMethod,
+    declared: Declared,
+    scope?: EventScope,
+  ): Promise<EventHandler> {
+    const enhancers = await this.resolver.enhancers(declared.enhancers, module, scope);
+    // Nothing to enhance, nothing to pay for.
+    if (!declared.decorated && !hasEnhancers(enhancers)) return direct(target);
+    const parameters = await this.resolver.parameters(declared.parameters, module, scope);
+    const { guardDenied, contextType } = this;
+    return enhancedHandler({ ...target, enhancers, parameters, guardDenied, contextType });
+  }
+}
+
+interface Declared {
+  readonly enhancers: DeclaredEnhancers;
+  readonly parameters: readonly DeclaredParameter[];
+  readonly decorated: boolean;
+}
+
+const direct =
+  ({ instance, method }: HandlerMethod): EventHandler =>
+  async (data, context) =>
+    resultOf(await method.call(instance, data, context));
+
+/**
+ * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable
+ * providers), and `REQUEST` is the context of the event, or what the strategy gives for it.
+ */
+function scopeOf({ wrapper, module }: HandlerPlace, context: EventContext): EventScope {
+  const contextId: ContextId = ContextIdFactory.getByRequest(context, []);
+  const { payload } = contextId;
+  const request: unknown = wrapper.isDependencyTreeDurable()
+    ? payload
+    : payload === undefined
+      ? context
+      : Object.assign(context, payload);
+  moduleRefOf(module).registerRequestByContextId(request, contextId);
+  return { contextId, inquirerId: wrapper.id };
+}
