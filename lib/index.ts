@@ -2,6 +2,7 @@
 export {
   createEventService,
   EventsModule,
+  EventsStrategy,
   OnEvent,
   type ConnectionOptions,
   type EventHandlerDecorator,
@@ -20,7 +21,6 @@ export {
   type EventServiceStatus,
   type EventSubscription,
   type EventToEmit,
-  type SubscriptionStatus,
 } from './core/event-service';
 export {
   DeadLetterService,

@@ -4,7 +4,7 @@ import type { Module } from '@nestjs/core/injector/module';
 import { EventService } from '../core/event-service';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
 import { EventExplorer } from './event-explorer';
-import { HandlerBinder } from './handler-binder';
+import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
 import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options';
 
@@ -25,7 +25,7 @@ export class EventBinder {
   ) {
     // Nest keeps the enhancers of the application where only the container leads to.
     const globals = globalEnhancers ? moduleRef['container'].applicationConfig : undefined;
-    this.#handlers = new HandlerBinder(new EnhancerResolver(globals), guardDenied, 'event');
+    this.#handlers = new HandlerBinder(new EnhancerResolver(globals), guardDenied, EVENT_VIEW);
     this.#modules = new LazyModules(modules, loader, (loaded) => this.#bind(loaded));
   }
 

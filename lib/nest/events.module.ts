@@ -16,6 +16,8 @@ import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
 import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
+import { EventsStrategy } from './bridge/events-strategy';
+import { StrategyBinder } from './bridge/strategy-binder';
 import { assembleEventService } from './create-event-service';
 import { EventBinder } from './event-binder';
 import { EventExplorer } from './event-explorer';
@@ -97,6 +99,12 @@ function moduleOf(
       MetadataScanner,
       EventExplorer,
       EventBinder,
+      StrategyBinder,
+      {
+        provide: EventsStrategy,
+        inject: [StrategyBinder],
+        useFactory: (binder: StrategyBinder) => new EventsStrategy().servedBy(binder.bind),
+      },
       { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
       { provide: MIDDLEWARE, inject: [EVENTS_OPTIONS, ModuleRef], useFactory: middlewareOf },
       { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE], useFactory: connect },
@@ -106,7 +114,7 @@ function moduleOf(
         useFactory: (service: EventService) => service.deadLetters,
       },
     ],
-    exports: [EventService, DeadLetterService],
+    exports: [EventService, DeadLetterService, EventsStrategy],
   };
 }
 

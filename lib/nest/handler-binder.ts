@@ -21,13 +21,22 @@ export interface HandlerPlace {
 
 type Method = (this: unknown, ...args: unknown[]) => unknown;
 
+/** How handlers see what they are called for. */
+export interface HandlerView {
+  /** What `ExecutionContext#getType` says. */
+  readonly contextType: string;
+  /** What `REQUEST` is to request-scoped providers. */
+  readonly request: (data: unknown, context: EventContext) => object;
+}
+
+export const EVENT_VIEW: HandlerView = { contextType: 'event', request: (_data, context) => context };
+
 /** Makes of a method what is called with each event: on which instance, and with which enhancers around it. */
 export class HandlerBinder {
-  /** @param contextType what `ExecutionContext#getType` says to the enhancers */
   constructor(
     private readonly resolver: EnhancerResolver,
     private readonly guardDenied: GuardDenied,
-    private readonly contextType: string,
+    private readonly view: HandlerView,
   ) {}
 
   /** @throws what Nest throws when an enhancer cannot be made */
@@ -44,7 +53,12 @@ export class HandlerBinder {
     const target = { type, method, instance: wrapper.instance };
     if (!this.resolver.perEvent) return this.#composed(place, target, declared);
     return async (data, context) => {
-      const handler = await this.#composed(place, target, declared, scopeOf(place, context));
+      const handler = await this.#composed(
+        place,
+        target,
+        declared,
+        scopeOf(place, this.view.request(data, context)),
+      );
       return handler(data, context);
     };
   }
@@ -54,7 +68,7 @@ export class HandlerBinder {
     const { wrapper, module, type, methodName } = place;
     const moduleRef = moduleRefOf(module);
     return async (data, context) => {
-      const scope = scopeOf(place, context);
+      const scope = scopeOf(place, this.view.request(data, context));
       const instance = await moduleRef.resolve<object>(wrapper.token as string, scope.contextId, {
         strict: true,
       });
@@ -92,8 +106,8 @@ export class HandlerBinder {
     // Nothing to enhance, nothing to pay for.
     if (!declared.decorated && !hasEnhancers(enhancers)) return direct(target);
     const parameters = await this.resolver.parameters(declared.parameters, module, scope);
-    const { guardDenied, contextType } = this;
-    return enhancedHandler({ ...target, enhancers, parameters, guardDenied, contextType });
+    const { guardDenied, view } = this;
+    return enhancedHandler({ ...target, enhancers, parameters, guardDenied, contextType: view.contextType });
   }
 }
 
@@ -110,16 +124,16 @@ const direct =
 
 /**
  * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable
- * providers), and `REQUEST` is the context of the event, or what the strategy gives for it.
+ * providers), and `REQUEST` is the request, or what the strategy gives for it.
  */
-function scopeOf({ wrapper, module }: HandlerPlace, context: EventContext): EventScope {
-  const contextId: ContextId = ContextIdFactory.getByRequest(context, []);
+function scopeOf({ wrapper, module }: HandlerPlace, request: object): EventScope {
+  const contextId: ContextId = ContextIdFactory.getByRequest(request, []);
   const { payload } = contextId;
-  const request: unknown = wrapper.isDependencyTreeDurable()
+  const provided: unknown = wrapper.isDependencyTreeDurable()
     ? payload
     : payload === undefined
-      ? context
-      : Object.assign(context, payload);
-  moduleRefOf(module).registerRequestByContextId(request, contextId);
+      ? request
+      : Object.assign(request, payload);
+  moduleRefOf(module).registerRequestByContextId(provided, contextId);
   return { contextId, inquirerId: wrapper.id };
 }

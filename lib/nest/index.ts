@@ -1,3 +1,4 @@
+export { EventsStrategy } from './bridge/events-strategy';
 export { createEventService } from './create-event-service';
 export { EventsModule, type EventsModuleAsyncOptions, type EventsOptionsFactory } from './events.module';
 export { OnEvent, type EventHandlerDecorator, type OnEventOptions } from './on-event.decorator';

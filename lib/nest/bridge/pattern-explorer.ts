@@ -1,0 +1,52 @@
+import type { MetadataScanner } from '@nestjs/core';
+import type { Module } from '@nestjs/core/injector/module';
+import {
+  PATTERN_HANDLER_METADATA,
+  PATTERN_METADATA,
+  TRANSPORT_METADATA,
+} from '@nestjs/microservices/constants';
+import { PatternHandler } from '@nestjs/microservices/enums/pattern-handler.enum';
+import { EventsConfigurationError } from '../../core/errors';
+import { decoratedMethods } from '../decorated-methods';
+import type { HandlerPlace } from '../handler-binder';
+import type { EventsStrategy } from './events-strategy';
+
+/** An `@EventPattern` method, and the events it is for. */
+export interface PatternMethod {
+  readonly place: HandlerPlace;
+  readonly name: string;
+  readonly patterns: readonly string[];
+}
+
+/**
+ * The `@EventPattern` methods that Nest would give this strategy: those of controllers, for its transport or for any.
+ * @throws EventsConfigurationError if a pattern cannot be the name of an event
+ */
+export async function patternMethods(
+  { transportId, options: { prefix = '' } }: EventsStrategy,
+  modules: Iterable<Module>,
+  scanner: MetadataScanner,
+): Promise<PatternMethod[]> {
+  const methods = await decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], scanner);
+  return methods.flatMap(({ place, metadata }) => {
+    const method = (place.type.prototype as Record<string, object>)[place.methodName] as object;
+    const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
+    const name = `${place.type.name}.${place.methodName}`;
+    if (
+      metadata !== PatternHandler.EVENT ||
+      !place.module.controllers.has(place.wrapper.token) ||
+      (transport !== undefined && transportId !== undefined && transport !== transportId)
+    ) {
+      return [];
+    }
+    const patterns = (Reflect.getMetadata(PATTERN_METADATA, method) as unknown[]).map((pattern) => {
+      if (typeof pattern === 'string')
+        return pattern.startsWith(prefix) ? pattern.slice(prefix.length) : pattern;
+      throw new EventsConfigurationError(
+        'pattern',
+        `${name} listens to ${JSON.stringify(pattern)}: the name of an event is text, such as 'user.created'`,
+      );
+    });
+    return { place, name, patterns };
+  });
+}

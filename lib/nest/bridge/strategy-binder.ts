@@ -1,0 +1,59 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { HttpAdapterHost, MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
+import { EventService, type EventSubscription } from '../../core/event-service';
+import { EnhancerResolver } from '../enhancers/enhancer-resolver';
+import { HandlerBinder, type HandlerView } from '../handler-binder';
+import { EVENTS_OPTIONS, type ResolvedOptions } from '../options/resolve-options';
+import { EventsStrategy } from './events-strategy';
+import { patternMethods } from './pattern-explorer';
+import { RpcEventContext } from './rpc-event-context';
+
+/** As in a Nest microservice. */
+const RPC_VIEW: HandlerView = {
+  contextType: 'rpc',
+  request: (data, context) => RequestContextHost.create(context.name, data, context as RpcEventContext),
+};
+
+/** Subscribes the `@EventPattern` methods of this application for the `EventsStrategy` that is connected to it. */
+@Injectable()
+export class StrategyBinder {
+  constructor(
+    private readonly service: EventService,
+    private readonly scanner: MetadataScanner,
+    @Inject(EVENTS_OPTIONS) private readonly options: ResolvedOptions,
+    private readonly moduleRef: ModuleRef,
+    private readonly modules: ModulesContainer,
+    private readonly http: HttpAdapterHost,
+  ) {
+    // Nest tells of each strategy when it is connected; versions before 11.1.9 do not.
+    modules.getRpcTargetRegistry?.<unknown>().subscribe((target) => {
+      if (target instanceof EventsStrategy) target.servedBy(this.bind);
+    });
+  }
+
+  /** @throws the first error of a handler that could not be subscribed */
+  readonly bind = async (strategy: EventsStrategy): Promise<EventSubscription[]> => {
+    const { handlers, globalEnhancers = this.#globalEnhancers } = strategy.options;
+    const globals = globalEnhancers ? this.moduleRef['container'].applicationConfig : undefined;
+    const binder = new HandlerBinder(new EnhancerResolver(globals), this.options.guardDenied, RPC_VIEW);
+    const methods = await patternMethods(strategy, this.modules.values(), this.scanner);
+    return Promise.all(
+      methods.map(async ({ place, name, patterns }) => {
+        const handler = await binder.bind(place);
+        return this.service.bind({
+          name,
+          patterns,
+          options: handlers ?? {},
+          handler: (data, context) => handler(data, new RpcEventContext(context)),
+        });
+      }),
+    );
+  };
+
+  get #globalEnhancers(): boolean {
+    // What a microservice has on its own is all there is; an application with HTTP shares what is meant for requests.
+    const { httpAdapter } = this.http as { httpAdapter: unknown };
+    return httpAdapter == null || this.options.globalEnhancers;
+  }
+}
