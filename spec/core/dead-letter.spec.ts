@@ -67,7 +67,7 @@ describe('the headers of a dead letter', () => {
   it('never reach an object prototype', () => {
     const original = JSON.parse('{"__proto__":"a","constructor":"b"}') as EventHeaders;
     const headers = deadLetterHeaders(original, FAILURE, ORIGIN);
-    expect(Object.getPrototypeOf(headers)).toBeNull();
+    expect('toString' in headers).toBe(false);
     expect(Object.entries(headers)).toEqual(
       expect.arrayContaining([
         ['__proto__', 'a'],

@@ -17,9 +17,16 @@ const NON_ASCII = /[^\x00-\x7f]/;
 const UNSAFE = /[\r\n\0]/;
 const LINE_BREAKS = /[\r\n\0]/g;
 
-/** @throws TypeError if a key or value would break the block; `emit` has refused such headers before */
-export function encodeHeaders(headers: EventHeaders): Buffer {
+/**
+ * @param messageId written as `Nats-Msg-Id`, if given
+ * @throws TypeError if a key or value would break the block; `emit` has refused such headers before
+ */
+export function encodeHeaders(headers: EventHeaders, messageId?: string): Buffer {
   let block = `${VERSION}\r\n`;
+  if (messageId !== undefined) {
+    if (UNSAFE.test(messageId)) throw new TypeError('the message id has a line break in it');
+    block += `Nats-Msg-Id: ${messageId}\r\n`;
+  }
   for (const key in headers) {
     const value = headers[key] as string;
     if (UNSAFE.test(value) || UNSAFE.test(key)) throw new TypeError(`header '${key}' has a line break in it`);

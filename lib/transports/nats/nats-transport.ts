@@ -87,7 +87,7 @@ export class NatsTransport implements EventTransport {
     if (this.#closed)
       throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
     const durable = this.#options.delivery === 'durable';
-    const header = encodeHeaders({ ...message.headers, 'Nats-Msg-Id': message.messageId });
+    const header = encodeHeaders(message.headers, message.messageId);
     const limit = this.#maxPayload - RESERVE;
     const size = header.length + message.body.length;
     if (size > limit) {

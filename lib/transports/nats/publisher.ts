@@ -28,18 +28,30 @@ export interface StreamAck {
   readonly tries: number;
 }
 
-interface Pending extends StreamMessage {
-  readonly token: string;
+/** A class, whose fields the engine lays out at once: a spread literal of them cost a sixth of the whole emit. */
+class Pending {
   readonly deadline: number;
-  tries: number;
+  tries = 0;
   nextTry: number;
   /** The last try has had no answer so far. */
-  awaiting: boolean;
+  awaiting = false;
   /** Some try got no answer: the message may be stored. */
-  unanswered: boolean;
-  problem: string;
-  readonly resolve: (ack: StreamAck) => void;
-  readonly reject: (error: EventsError) => void;
+  unanswered = false;
+  problem = 'not connected to NATS';
+  /** It waits in the outbox. */
+  queued = false;
+
+  constructor(
+    readonly message: StreamMessage,
+    /** Its place among the pending ones, and the last token of its reply subject. */
+    readonly number: number,
+    now: number,
+    readonly resolve: (ack: StreamAck) => void,
+    readonly reject: (error: EventsError) => void,
+  ) {
+    this.deadline = now + message.timeout;
+    this.nextTry = now;
+  }
 }
 
 interface PubAck {
@@ -56,7 +68,8 @@ interface PubAck {
 export class StreamPublisher {
   readonly #link: NatsLink;
   readonly #prefix: string;
-  readonly #pending = new Map<string, Pending>();
+  readonly #pending = new Map<number, Pending>();
+  #outbox: Pending[] = [];
   #next = 0;
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
@@ -67,8 +80,7 @@ export class StreamPublisher {
     link.subscribe(`${this.#prefix}*`, { onMessage: (msg) => this.#onReply(msg) });
     link.listen({
       reconnected: () => {
-        const now = Date.now();
-        for (const entry of this.#pending.values()) this.#again(entry, now);
+        for (const entry of this.#pending.values()) this.#again(entry);
       },
       disconnected: () => {
         for (const entry of this.#pending.values()) this.#unknown(entry, 'the connection was lost');
@@ -89,39 +101,47 @@ export class StreamPublisher {
     if (this.#closed) return Promise.reject(new EventsError('closed', 'the transport is closed'));
     return new Promise((resolve, reject) => {
       const now = Date.now();
-      const entry: Pending = {
-        ...message,
-        token: (this.#next++).toString(36),
-        deadline: now + message.timeout,
-        tries: 0,
-        nextTry: now,
-        awaiting: false,
-        unanswered: false,
-        problem: 'not connected to NATS',
-        resolve,
-        reject,
-      };
-      this.#pending.set(entry.token, entry);
+      const entry = new Pending(message, this.#next++, now, resolve, reject);
+      this.#pending.set(entry.number, entry);
       this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
-      if (this.#link.connected) this.#again(entry, now);
+      if (this.#link.connected) this.#again(entry);
     });
   }
 
-  #again(entry: Pending, now: number): void {
+  /** Sends it with all that is to be sent in this turn of the event loop: one write to the socket, not one for each. */
+  #again(entry: Pending): void {
+    if (entry.queued) return;
+    entry.queued = true;
+    if (this.#outbox.push(entry) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const outbox = this.#outbox;
+    this.#outbox = [];
+    const now = Date.now();
+    for (const entry of outbox) {
+      entry.queued = false;
+      // Cut off meanwhile, it is sent at the reconnect; settled meanwhile, not at all.
+      if (this.#link.connected && this.#pending.has(entry.number)) this.#send(entry, now);
+    }
+  }
+
+  #send(entry: Pending, now: number): void {
+    const { message } = entry;
     entry.tries++;
     entry.awaiting = true;
     entry.nextTry = now + TRY_TIMEOUT;
     try {
-      this.#link.nc.publish(entry.subject, entry.body, {
-        reply: this.#prefix + entry.token,
-        headers: asMsgHdrs(entry.header),
+      this.#link.nc.publish(message.subject, message.body, {
+        reply: this.#prefix + entry.number,
+        headers: asMsgHdrs(message.header),
       });
     } catch (error) {
       // The client throws for what can never be sent: a closed connection, a payload over the limit.
       const cause = error as NatsError;
       this.#settle(
         entry,
-        new EventsError('publish_rejected', `cannot publish to ${entry.subject}: ${cause.message}`, {
+        new EventsError('publish_rejected', `cannot publish to ${message.subject}: ${cause.message}`, {
           cause,
         }),
       );
@@ -135,7 +155,7 @@ export class StreamPublisher {
         this.#unknown(entry, 'no acknowledgement came');
       }
       if (now >= entry.deadline) this.#giveUp(entry, entry.problem);
-      else if (now >= entry.nextTry && this.#link.connected) this.#again(entry, now);
+      else if (now >= entry.nextTry && this.#link.connected) this.#again(entry);
     }
   }
 
@@ -148,13 +168,13 @@ export class StreamPublisher {
   #onReply(msg: Msg): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
-      const entry = this.#pending.get(msg.subject.slice(this.#prefix.length));
+      const entry = this.#pending.get(Number(msg.subject.slice(this.#prefix.length)));
       if (entry === undefined) return;
       if (msg.data.length === 0) {
         if (statusOf(msg).code === 503) this.#transient(entry, 'no stream answers');
         return;
       }
-      this.#onAck(entry, JSON.parse(Buffer.from(msg.data).toString('utf8')) as PubAck | null);
+      this.#onAck(entry, JSON.parse(textIn(msg.data)) as PubAck | null);
     } catch {
       // Not JSON: somebody who listens to the subject answered. Not an acknowledgement; keep waiting.
     }
@@ -162,19 +182,19 @@ export class StreamPublisher {
 
   #onAck(entry: Pending, ack: PubAck | null): void {
     // An error names the stream too; what does not is the answer of somebody else who listens.
-    if (typeof ack !== 'object' || ack === null || ack.stream !== entry.stream) return;
+    if (typeof ack !== 'object' || ack === null || ack.stream !== entry.message.stream) return;
     if (typeof ack.error === 'object' && ack.error !== null) {
       const { err_code: serverCode, description = 'no reason given' } = ack.error;
       if (serverCode === undefined) return;
       if (TRANSIENT.has(serverCode)) return this.#transient(entry, description);
-      const message = `the server refused '${entry.subject}': ${description} (${serverCode})`;
+      const message = `the server refused '${entry.message.subject}': ${description} (${serverCode})`;
       // An earlier try may have been stored before this refusal: then nobody knows.
       const code = entry.unanswered ? 'publish_unconfirmed' : 'publish_rejected';
       return this.#settle(entry, new EventsError(code, message, { serverCode, retryable: entry.unanswered }));
     }
     if (typeof ack.seq !== 'number') return;
-    this.#pending.delete(entry.token);
-    this.#link.refusals.lift('publish', entry.subject);
+    this.#pending.delete(entry.number);
+    this.#link.refusals.lift('publish', entry.message.subject);
     entry.resolve({
       stream: ack.stream,
       sequence: ack.seq,
@@ -191,7 +211,7 @@ export class StreamPublisher {
 
   #deny(subject: string): void {
     for (const entry of this.#pending.values()) {
-      if (entry.subject !== subject) continue;
+      if (entry.message.subject !== subject) continue;
       const message = `the server does not permit this service to publish to '${subject}'`;
       // As with a refusal of the stream: an earlier try may have been stored.
       const code = entry.unanswered ? 'publish_unconfirmed' : 'permission_denied';
@@ -200,26 +220,27 @@ export class StreamPublisher {
   }
 
   #giveUp(entry: Pending, problem: string): void {
-    const tried = `${entry.timeout} ms, ${entry.tries} tries`;
+    const { subject, stream, timeout } = entry.message;
+    const tried = `${timeout} ms, ${entry.tries} tries`;
     const options = { retryable: true };
     this.#settle(
       entry,
       entry.problem === 'no stream answers' && !entry.unanswered
         ? new EventsError(
             'no_stream',
-            `no stream takes '${entry.subject}' (${tried}); is stream '${entry.stream}' there?`,
+            `no stream takes '${subject}' (${tried}); is stream '${stream}' there?`,
             options,
           )
         : new EventsError(
             'publish_unconfirmed',
-            `'${entry.subject}' was not confirmed (${tried}): ${problem}; it may or may not be stored, emit it again with the same id`,
+            `'${subject}' was not confirmed (${tried}): ${problem}; it may or may not be stored, emit it again with the same id`,
             options,
           ),
     );
   }
 
   #settle(entry: Pending, error: EventsError): void {
-    if (!this.#pending.delete(entry.token)) return;
+    if (!this.#pending.delete(entry.number)) return;
     entry.reject(error);
   }
 
@@ -230,3 +251,6 @@ export class StreamPublisher {
     for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
   }
 }
+
+const textIn = ({ buffer, byteOffset, length }: Uint8Array): string =>
+  Buffer.from(buffer, byteOffset, length).toString('utf8');
