@@ -1,4 +1,5 @@
 import { integer, milliseconds } from './checks';
+import { systemClock, type Clock } from './clock';
 import type { EventsLogger } from './logger';
 import type { Check } from './settings';
 
@@ -27,10 +28,11 @@ export class CircuitBreaker {
   readonly #name: string;
   readonly #limit: (concurrency: number) => void;
   readonly #logger: EventsLogger;
+  readonly #clock: Clock;
   #state: 'closed' | 'open' | 'half-open' = 'closed';
   /** When the failures in a row happened, the last `threshold` of them. */
   #failures: number[] = [];
-  #timer: NodeJS.Timeout | undefined;
+  #cancelProbe: () => void = () => undefined;
   #stopped = false;
 
   /** @param limit sets how many events may run at once; `Infinity` for as many as configured */
@@ -39,11 +41,13 @@ export class CircuitBreaker {
     name: string,
     limit: (concurrency: number) => void,
     logger: EventsLogger,
+    clock: Clock = systemClock,
   ) {
     this.#options = options;
     this.#name = name;
     this.#limit = limit;
     this.#logger = logger;
+    this.#clock = clock;
   }
 
   /** While it does not hold, failures say nothing about the events: they are not to be given up. */
@@ -61,12 +65,12 @@ export class CircuitBreaker {
     if (this.#state === 'closed') return;
     // What began before the circuit opened may succeed too; that is as good as a probe.
     this.#state = 'closed';
-    clearTimeout(this.#timer);
+    this.#cancelProbe();
     this.#limit(Infinity);
     this.#logger.log(`'${this.#name}' works again: its circuit is closed, consumption goes on`);
   }
 
-  failed(now = Date.now()): void {
+  failed(now = this.#clock.now()): void {
     if (this.#state === 'half-open') return this.#open();
     if (this.#state === 'open') return;
     const { threshold, window } = this.#options;
@@ -78,7 +82,7 @@ export class CircuitBreaker {
   /** No more probes: the subscription ends. */
   stop(): void {
     this.#stopped = true;
-    clearTimeout(this.#timer);
+    this.#cancelProbe();
   }
 
   #open(): void {
@@ -91,9 +95,9 @@ export class CircuitBreaker {
     this.#state = 'open';
     this.#limit(0);
     if (this.#stopped) return;
-    this.#timer = setTimeout(() => {
+    this.#cancelProbe = this.#clock.after(pause, () => {
       this.#state = 'half-open';
       this.#limit(1);
-    }, pause);
+    });
   }
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
 import { messageIdOf, toWireHeaders } from './cloudevents';
 import { CircuitBreaker } from './circuit-breaker';
+import { systemClock, type Clock } from './clock';
 import { createConsumer, type SubscriptionCounters } from './consumer';
 import { DeadLetterService } from './dead-letter-service';
 import { EventsError } from './errors';
@@ -104,6 +105,8 @@ export interface EventServiceParts {
   readonly consume: boolean;
   /** @throws EventsError `unknown_event` if no handler may listen to this pattern */
   readonly assertKnown?: (pattern: string, handler: string) => void;
+  /** Of what is emitted, and of circuit breakers. Default: the system's. */
+  readonly clock?: Clock;
   readonly logger: EventsLogger;
 }
 
@@ -119,6 +122,7 @@ export class EventService {
   readonly deadLetters: DeadLetterService;
   readonly #parts: EventServiceParts;
   readonly #source: string;
+  readonly #clock: Clock;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   readonly #bound = new Map<string, Bound>();
   #state: EventServiceStatus['state'] = 'bound';
@@ -128,6 +132,7 @@ export class EventService {
   constructor(parts: EventServiceParts) {
     this.#parts = parts;
     this.#source = sanitize(parts.defaults.app);
+    this.#clock = parts.clock ?? systemClock;
     const { codec, maxRedrives, transport } = parts;
     this.deadLetters = new DeadLetterService({ store: () => transport.deadLetters, codec, maxRedrives });
     this.#publish = composePublish(parts.stages, (event) => this.#send(event));
@@ -150,7 +155,7 @@ export class EventService {
       id: checkId('id', options.id) ?? randomUUID(),
       name,
       source: this.#source,
-      time: checkTime(options.time) ?? new Date(),
+      time: checkTime(options.time) ?? new Date(this.#clock.now()),
       data,
       correlationId: checkId('correlationId', options.correlationId),
       causationId: checkId('causationId', options.causationId),
@@ -225,7 +230,7 @@ export class EventService {
 
     if (options.circuitBreaker !== undefined) {
       const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
-      bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger);
+      bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger, this.#clock);
     }
     const consumer = createConsumer({
       name,

@@ -1,4 +1,5 @@
 import { Logger } from '@nestjs/common';
+import { systemClock, type Clock } from '../core/clock';
 import { decoding } from '../core/decoding';
 import { EventsError } from '../core/errors';
 import { isWildcard } from '../core/event-name';
@@ -8,34 +9,42 @@ import { steadyLogger, type EventsLogger } from '../core/logger';
 import type { Stage } from '../core/middleware';
 import type { EventTransport } from '../core/transport';
 import { correlation, timeout, validation } from '../middleware';
-import { createMemoryTransport } from '../transports/memory';
+import { createMemoryTransport, type MemoryTransport } from '../transports/memory';
 import { createNatsTransport } from '../transports/nats';
 import type { EventsModuleOptions } from './options/options';
 import { resolveOptions, type ResolvedOptions } from './options/resolve-options';
+import type { TestSeam } from './test-seam';
 
 /**
  * Joins the parts: the transport that the options select, and the stages in their fixed places, so that nobody can
  * order retry, validation and dead-lettering wrongly.
  * @param middleware the user's, in order
+ * @param seam of a test, in the place of the transport that the options select
  */
 export function assembleEventService(
   options: ResolvedOptions,
   middleware: readonly Stage[],
   ownLogger: EventsLogger,
+  seam?: TestSeam,
 ): { service: EventService; transport: EventTransport } {
   const logger = steadyLogger(ownLogger);
   const codec = new JsonCodec();
-  const transport = transportOf(options, logger);
+  const transport =
+    seam === undefined
+      ? transportOf(options, logger)
+      : seam.observe(memoryTransportOf(options, logger, seam.clock));
   const service = new EventService({
     transport,
     codec,
     stages: [
+      ...(seam === undefined ? [] : [seam.outermost]),
       correlation(),
       timeout(logger),
       decoding(codec),
       ...middleware,
       // What is not configured costs nothing.
       ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),
+      ...(seam === undefined ? [] : [seam.innermost]),
     ],
     defaults: {
       app: options.appName,
@@ -47,6 +56,7 @@ export function assembleEventService(
     shutdownTimeout: options.shutdownTimeout,
     maxRedrives: options.maxRedrives,
     consume: options.consume,
+    ...(seam === undefined ? {} : { clock: seam.clock }),
     ...(options.strict
       ? { assertKnown: contractRequired(new Set(options.events.map(({ name }) => name))) }
       : {}),
@@ -80,17 +90,8 @@ export async function createEventService(
 
 function transportOf(options: ResolvedOptions, logger: EventsLogger): EventTransport {
   if (options.transport !== undefined) return options.transport;
+  if (options.transportKind === 'memory') return memoryTransportOf(options, logger);
   const { clusterId, delivery, stream } = options;
-  if (options.transportKind === 'memory') {
-    const { maxAge, duplicateWindow } = stream.effective;
-    return createMemoryTransport({
-      clusterId,
-      delivery,
-      logger,
-      stream: { maxAge: maxAge === 0 ? Infinity : maxAge, duplicateWindow },
-      ...(options.memoryName === undefined ? {} : { name: options.memoryName }),
-    });
-  }
   const { allowInsecurePassword: _checked, ...credentials } = options.connection;
   return createNatsTransport({
     servers: options.servers,
@@ -105,6 +106,22 @@ function transportOf(options: ResolvedOptions, logger: EventsLogger): EventTrans
     events: stream,
     deadLetters: stream.deadLetter,
     logger,
+  });
+}
+
+function memoryTransportOf(
+  { clusterId, delivery, stream, memoryName }: ResolvedOptions,
+  logger: EventsLogger,
+  clock: Clock = systemClock,
+): MemoryTransport {
+  const { maxAge, duplicateWindow } = stream.effective;
+  return createMemoryTransport({
+    clusterId,
+    delivery,
+    logger,
+    clock,
+    stream: { maxAge: maxAge === 0 ? Infinity : maxAge, duplicateWindow },
+    ...(memoryName === undefined ? {} : { name: memoryName }),
   });
 }
 

@@ -23,9 +23,11 @@ import { EventBinder } from './event-binder';
 import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
 import { EVENTS_OPTIONS, resolveOptions, type ResolvedOptions } from './options/resolve-options';
+import { TEST_SEAM, type TestSeam } from './test-seam';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
 const MIDDLEWARE = Symbol('EVENTS_MIDDLEWARE');
+const SEAM = { token: TEST_SEAM, optional: true };
 
 /** A provider that makes the options of `registerAsync`. */
 export interface EventsOptionsFactory {
@@ -105,9 +107,9 @@ function moduleOf(
         inject: [StrategyBinder],
         useFactory: (binder: StrategyBinder) => new EventsStrategy().servedBy(binder.bind),
       },
-      { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
+      { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer, SEAM], useFactory: prepare },
       { provide: MIDDLEWARE, inject: [EVENTS_OPTIONS, ModuleRef], useFactory: middlewareOf },
-      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE], useFactory: connect },
+      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE, SEAM], useFactory: connect },
       {
         provide: DeadLetterService,
         inject: [EventService],
@@ -139,25 +141,32 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
 }
 
 /** Everything that can be wrong without a connection is found before there is one. */
-function prepare(options: EventsModuleOptions, modules: ModulesContainer): ResolvedOptions {
+function prepare(options: EventsModuleOptions, modules: ModulesContainer, seam?: TestSeam): ResolvedOptions {
   const own = [...modules.values()].filter((module) => module.metatype === EventsModule);
   if (own.length > 1) {
     throw new EventsConfigurationError(
       'register',
       `EventsModule is registered ${own.length} times in one application: register it once, at the root; it is global, ` +
-        'so that EventService can be injected everywhere',
+        'so that EventService can be injected everywhere' +
+        (seam === undefined
+          ? ''
+          : '. To test an application that registers it, use EventsTestingModule.override'),
     );
   }
   // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
   for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
-  return resolveOptions(options);
+  return seam === undefined ? resolveOptions(options) : resolveOptions(seam.options(options), {});
 }
 
 const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): Stage[] =>
   middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
 
-async function connect(options: ResolvedOptions, middleware: readonly Stage[]): Promise<EventService> {
-  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'));
+async function connect(
+  options: ResolvedOptions,
+  middleware: readonly Stage[],
+  seam?: TestSeam,
+): Promise<EventService> {
+  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'), seam);
   await transport.connect();
   return service;
 }

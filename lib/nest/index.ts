@@ -9,3 +9,6 @@ export type {
   StreamOptions,
   TlsOptions,
 } from './options/options';
+
+// For `testing/`.
+export { TEST_SEAM, type TestSeam } from './test-seam';

@@ -1,3 +1,17 @@
+// For the tests of applications.
+export {
+  EventsTestingModule,
+  TestEvents,
+  type DeadLetteredEvent,
+  type EmittedEvent,
+  type EventsTestingOptions,
+  type FailedEvent,
+  type FailOnPurpose,
+  type HandledEvent,
+  type TestOptions,
+} from './kit';
+
+// For those who write a transport.
 export {
   transportConformance,
   type StoredDeadLetter,

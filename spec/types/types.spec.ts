@@ -49,7 +49,9 @@ function diagnosticsOf(program: string): string {
 
 describe('what compiles and what does not', () => {
   it('has programs to look at', () => {
-    expect(programs).toEqual(expect.arrayContaining(['contracts-list', 'contracts-record', 'loose', 'map']));
+    expect(programs).toEqual(
+      expect.arrayContaining(['contracts-list', 'contracts-record', 'loose', 'map', 'testing']),
+    );
   });
 
   it.each(programs)('is as the program "%s" says', (program) => {

@@ -1,3 +1,4 @@
+import type { SubscriptionSpec } from '../../core/transport';
 import { MemoryCluster } from './cluster';
 import type { StoredDeadLetter } from './dead-letter-stream';
 import type { StoredEvent } from './event-stream';
@@ -14,6 +15,11 @@ export class MemoryBroker {
   /** The dead letters of a cluster, oldest first. */
   deadLetters(clusterId: string): readonly StoredDeadLetter[] {
     return this.#clusters.get(clusterId)?.deadLetters() ?? [];
+  }
+
+  /** The subscriptions, of all its clusters, that handle something at this moment, or are about to; retries that wait do not count. */
+  busy(): SubscriptionSpec[] {
+    return [...this.#clusters.values()].flatMap((cluster) => cluster.busy());
   }
 
   /** For transports. */

@@ -142,6 +142,13 @@ export class MemoryCluster {
       }));
   }
 
+  /** The subscriptions that handle something at this moment, or are about to. */
+  busy(): SubscriptionSpec[] {
+    return [...this.#durables.values(), ...this.#groups.values()].flatMap(({ dispatcher }) =>
+      dispatcher.members.filter(({ busy }) => busy).map(({ spec }) => spec),
+    );
+  }
+
   /** Cancels the retries that wait. */
   discard(): void {
     for (const durable of this.#durables.values()) durable.discard();

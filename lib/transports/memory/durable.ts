@@ -56,6 +56,15 @@ export class MemoryDurable implements WorkSource {
     return this.stream.toArray().filter((event) => this.needs(event)).length;
   }
 
+  get ready(): boolean {
+    if (this.#due.length > 0) return true;
+    for (let sequence = Math.max(this.cursor, this.stream.first); sequence <= this.stream.last; sequence++) {
+      const event = this.stream.get(sequence);
+      if (event !== undefined && this.#filter(event.name)) return this.#pending.size < MAX_ACK_PENDING;
+    }
+    return false;
+  }
+
   notify(name: string): void {
     if (this.#filter(name)) this.dispatcher.wake();
   }

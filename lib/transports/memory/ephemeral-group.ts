@@ -63,6 +63,10 @@ export class EphemeralGroup implements WorkSource {
     return this.#arriving.length + this.#buffer.length;
   }
 
+  get ready(): boolean {
+    return this.backlog > 0;
+  }
+
   /** There is no broker to hand the buffer back to: the last member works it off. */
   worksOff(member: MemorySubscription): boolean {
     if (this.dispatcher.members.some((other) => other !== member && !other.stopping)) return false;

@@ -9,6 +9,8 @@ export interface WorkSource {
   readonly dispatcher: { wake(): void; resume(): void };
   /** Events that wait to be delivered. */
   readonly backlog: number;
+  /** Whether there is something to deliver at this moment; what waits for its next attempt is not. */
+  readonly ready: boolean;
   /**
    * Whether a member that begins to stop has to work off what waits, because nobody else can take it. Absent: the broker
    * keeps it.
@@ -49,6 +51,11 @@ export class MemorySubscription implements TransportSubscription, Member {
   get free(): boolean {
     const takes = this.#state === 'started' || this.#state === 'working-off';
     return takes && this.#running.size < Math.min(this.#limit, this.spec.concurrency);
+  }
+
+  /** Whether it handles something at this moment, or is about to. */
+  get busy(): boolean {
+    return this.#running.size > 0 || (this.free && this.source.ready);
   }
 
   get stopping(): boolean {

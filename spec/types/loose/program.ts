@@ -7,6 +7,7 @@ import {
   type EventMap,
   type EventSubscription,
 } from '@venta/events';
+import type { TestEvents } from '@venta/events/testing';
 
 interface UserCreated {
   readonly email: string;
@@ -99,3 +100,9 @@ export async function subscribing(events: EventService, handlers: Handlers, patt
 
 // Nothing is declared.
 export const declared: [keyof EventMap] extends [never] ? true : false = true;
+
+export function records(events: TestEvents): string[] {
+  const emails: string[] = events.emitted('user.created').map(({ data }) => (data as UserCreated).email);
+  const names: string[] = events.handled('user.*').map(({ name }) => name);
+  return [...emails, ...names, ...events.failed().map(({ subscription }) => subscription)];
+}
