@@ -37,6 +37,7 @@ async function main() {
     { name: 'format', command: [...bin('prettier', 'bin/prettier.cjs'), '--check', '.'] },
     { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] },
     { name: 'types', command: [...bin('typescript', 'bin/tsc'), '--noEmit'] },
+    { name: 'api', command: [process.execPath, path.join(ROOT, 'scripts', 'api.mjs'), '--check'] },
     { name: 'docs', command: [process.execPath, path.join(ROOT, 'scripts', 'docs.mjs')] },
     { name: 'unit', command: jest('unit', '--selectProjects', 'unit') },
     {
