@@ -68,6 +68,7 @@ async function main() {
       command: [process.execPath, path.join(ROOT, 'scripts', 'chaos.mjs'), '--seconds', '10', '--seed', '1'],
     },
     { name: 'samples', command: [process.execPath, path.join(ROOT, 'scripts', 'samples.mjs'), '--nats'] },
+    { name: 'acceptance', command: [process.execPath, path.join(ROOT, 'scripts', 'acceptance.mjs')] },
   ];
   const unknown = chosen.find((name) => !steps.some((step) => step.name === name));
   if (unknown)
