@@ -10,7 +10,7 @@ export default tseslint.config(
     plugins: { 'import-x': importX },
     languageOptions: {
       parserOptions: {
-        project: ['./tsconfig.json', './spec/types/*/tsconfig.json'],
+        project: ['./tsconfig.json', './spec/types/*/tsconfig.json', './spec/acceptance/app/tsconfig.json'],
         tsconfigRootDir: import.meta.dirname,
       },
     },

@@ -29,10 +29,11 @@ const PRELUDE = `declare const events: import('@venta/events').EventService;\n`;
 
 const slashed = (file) => file.split(path.sep).join('/');
 
+/** All but the API reports, which are made, not written. */
 function markdownFiles() {
   const top = readdirSync(ROOT).filter((name) => name.endsWith('.md'));
   const docs = readdirSync(path.join(ROOT, 'docs'), { recursive: true })
-    .filter((name) => name.endsWith('.md'))
+    .filter((name) => name.endsWith('.md') && !name.endsWith('.api.md'))
     .map((name) => slashed(path.join('docs', name)));
   return [...top, ...docs].sort();
 }

@@ -12,10 +12,10 @@ import { readdir, readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { text } from 'node:stream/consumers';
+import { linesThatDiffer } from './line-diff.mjs';
 import { ROOT, setup, SIGNALS, startNatsServer, startSample } from './setup.mjs';
 
 const TIME_LIMIT_MS = 60_000;
-const CONTEXT_LINES = 2;
 const FOLDER = path.join(ROOT, 'samples');
 
 /** Samples that name their transport in the code. The others take the NATS_URL that they are given. */
@@ -78,7 +78,8 @@ async function check(name, transport, { url, update = false }) {
 
   const indent = (lines) => lines.map((line) => `          ${line}\n`).join('');
   process.stdout.write(`        It ${problems.join(' and ')}\n`);
-  if (printed !== expected) process.stdout.write(indent(diff(expected.split('\n'), printed.split('\n'))));
+  if (printed !== expected)
+    process.stdout.write(indent(linesThatDiffer(expected.split('\n'), printed.split('\n'))));
   if (stderr) process.stdout.write(`        On stderr:\n${indent(stderr.trimEnd().split('\n'))}`);
   return false;
 }
@@ -117,38 +118,6 @@ function normalize(output) {
     .replace(/\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z/g, '<time>')
     .replace(/\b\d+(?:\.\d+)? ms\b/g, '<duration>')
     .replace(/\b[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}\b|\b[\da-f]{8}\b/g, numbered);
-}
-
-/** What differs, by the longest common subsequence of lines: only in `before` (-), only in `after` (+), and around it. */
-function diff(before, after) {
-  const common = Array.from({ length: before.length + 1 }, () => new Array(after.length + 1).fill(0));
-  for (let i = before.length - 1; i >= 0; i--) {
-    for (let j = after.length - 1; j >= 0; j--) {
-      common[i][j] =
-        before[i] === after[j] ? common[i + 1][j + 1] + 1 : Math.max(common[i + 1][j], common[i][j + 1]);
-    }
-  }
-  const lines = [];
-  for (let i = 0, j = 0; i < before.length || j < after.length;) {
-    if (i < before.length && j < after.length && before[i] === after[j]) {
-      lines.push(`  ${before[i++]}`);
-      j++;
-    } else if (j === after.length || (i < before.length && common[i + 1][j] >= common[i][j + 1])) {
-      lines.push(`- ${before[i++]}`);
-    } else {
-      lines.push(`+ ${after[j++]}`);
-    }
-  }
-  const isNear = (_line, at) =>
-    lines
-      .slice(Math.max(0, at - CONTEXT_LINES), at + CONTEXT_LINES + 1)
-      .some((line) => !line.startsWith(' '));
-  return lines
-    .map((line, at) => (isNear(line, at) ? line : null))
-    .flatMap((line, at, all) => {
-      if (line !== null) return [line];
-      return all[at - 1] === null ? [] : ['  ...'];
-    });
 }
 
 main().then(

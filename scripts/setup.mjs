@@ -42,11 +42,15 @@ export function checkNode(version = process.versions.node) {
 export async function install() {
   if (await isInstalled()) return;
   say('Installing the packages (npm ci) ...');
-  // The npm that runs this script, if one does; a shell elsewhere, since npm is a .cmd file on Windows.
+  const { command, options } = npmCommand();
+  await run(command[0], [...command.slice(1), 'ci', '--no-audit', '--no-fund', '--loglevel=error'], options);
+}
+
+/** The npm that runs this script, if one does; a shell elsewhere, since npm is a .cmd file on Windows. */
+export function npmCommand() {
   const npm = process.env.npm_execpath || '';
-  const args = ['ci', '--no-audit', '--no-fund', '--loglevel=error'];
-  if (/^npm-cli\.c?js$/.test(path.basename(npm))) await run(process.execPath, [npm, ...args]);
-  else await run('npm', args, { shell: process.platform === 'win32' });
+  if (/^npm-cli\.c?js$/.test(path.basename(npm))) return { command: [process.execPath, npm], options: {} };
+  return { command: ['npm'], options: { shell: process.platform === 'win32' } };
 }
 
 /** Compares the lock file with the record that npm itself keeps of what it installed. */

@@ -37,6 +37,7 @@ async function main() {
     { name: 'format', command: [...bin('prettier', 'bin/prettier.cjs'), '--check', '.'] },
     { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] },
     { name: 'types', command: [...bin('typescript', 'bin/tsc'), '--noEmit'] },
+    { name: 'api', command: [process.execPath, path.join(ROOT, 'scripts', 'api.mjs'), '--check'] },
     { name: 'docs', command: [process.execPath, path.join(ROOT, 'scripts', 'docs.mjs')] },
     { name: 'unit', command: jest('unit', '--selectProjects', 'unit') },
     {
@@ -67,6 +68,7 @@ async function main() {
       command: [process.execPath, path.join(ROOT, 'scripts', 'chaos.mjs'), '--seconds', '10', '--seed', '1'],
     },
     { name: 'samples', command: [process.execPath, path.join(ROOT, 'scripts', 'samples.mjs'), '--nats'] },
+    { name: 'acceptance', command: [process.execPath, path.join(ROOT, 'scripts', 'acceptance.mjs')] },
   ];
   const unknown = chosen.find((name) => !steps.some((step) => step.name === name));
   if (unknown)
