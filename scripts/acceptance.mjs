@@ -63,7 +63,12 @@ const APPLICATIONS = [
       type: 'module',
       dependencies: { ...nest('^12.0.0'), 'reflect-metadata': metadata, rxjs, zod },
       // Vitest 4 is the newest that runs on Node 20.
-      devDependencies: { '@types/node': nodeTypes, typescript, vitest: '^4.0.0' },
+      devDependencies: {
+        '@nestjs/testing': '^12.0.0',
+        '@types/node': nodeTypes,
+        typescript,
+        vitest: '^4.0.0',
+      },
     },
     compilerOptions: { ...COMPILER_OPTIONS, module: 'nodenext' },
     vitest: true,

@@ -8,6 +8,7 @@ import 'reflect-metadata';
 import { runScenarios } from './scenario.js';
 import { contracts } from './scenarios/contracts.js';
 import { deadLetters } from './scenarios/dead-letters.js';
+import { enhancers } from './scenarios/enhancers.js';
 import { requestScope } from './scenarios/request-scope.js';
 import { retry } from './scenarios/retry.js';
 import { shutdown } from './scenarios/shutdown.js';
@@ -16,6 +17,8 @@ import { standAlone } from './scenarios/stand-alone.js';
 const url = process.env['NATS_URL'];
 if (url === undefined) throw new Error('NATS_URL is not set');
 
-void runScenarios([contracts, retry, deadLetters, requestScope, standAlone, shutdown], url).then((passed) => {
-  process.exitCode = passed ? 0 : 1;
-});
+void runScenarios([contracts, retry, deadLetters, requestScope, enhancers, standAlone, shutdown], url).then(
+  (passed) => {
+    process.exitCode = passed ? 0 : 1;
+  },
+);
