@@ -23,6 +23,7 @@ export const EVENTS_ERROR_CODES = [
   'no_stream',
   'publish_rejected',
   'publish_unconfirmed',
+  'publish_overloaded',
   'permission_denied',
   'disconnected',
   'closed',

@@ -10,10 +10,19 @@ const FIRST_BACKOFF = 100;
 const LAST_BACKOFF = 1000;
 const SWEEP_INTERVAL = 100;
 
-export interface StreamMessage {
+/** One message as it goes on the wire. */
+export interface WireMessage {
   readonly subject: string;
   readonly header: Uint8Array;
   readonly body: Uint8Array;
+}
+
+export interface StreamMessage extends WireMessage {
+  /** What goes before it in each try, and its own header in it: for batches, whose tries must not be confused. */
+  readonly batch?: (tries: number) => {
+    readonly before: readonly WireMessage[];
+    readonly header: Uint8Array;
+  };
   /** The stream whose acknowledgement counts; another one's is an error. */
   readonly stream: string;
   /** Milliseconds in which it must be confirmed. */
@@ -132,9 +141,14 @@ export class StreamPublisher {
     entry.awaiting = true;
     entry.nextTry = now + TRY_TIMEOUT;
     try {
-      this.#link.nc.publish(message.subject, message.body, {
+      const { nc } = this.#link;
+      const batch = message.batch?.(entry.tries);
+      for (const { subject, header, body } of batch?.before ?? []) {
+        nc.publish(subject, body, { headers: asMsgHdrs(header) });
+      }
+      nc.publish(message.subject, message.body, {
         reply: this.#prefix + entry.number,
-        headers: asMsgHdrs(message.header),
+        headers: asMsgHdrs(batch?.header ?? message.header),
       });
     } catch (error) {
       // The client throws for what can never be sent: a closed connection, a payload over the limit.
