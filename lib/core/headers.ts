@@ -21,10 +21,16 @@ export const emptyHeaders = (): Record<string, string> => Object.create(null) as
 /** Bytes that the headers of an event may take together; larger blocks are not read by consumers. */
 export const MAX_HEADER_BYTES = 15 * 1024;
 
-/** @throws EventsError `invalid_header` if they are too many or too long together */
-export function checkHeaderSize(headers: EventHeaders): void {
+/** Bytes that these headers take on the wire. */
+export function headerBytes(headers: EventHeaders): number {
   let bytes = 0;
   for (const key in headers) bytes += key.length + Buffer.byteLength(headers[key] as string) + 4;
+  return bytes;
+}
+
+/** @throws EventsError `invalid_header` if they are too many or too long together */
+export function checkHeaderSize(headers: EventHeaders): void {
+  const bytes = headerBytes(headers);
   if (bytes <= MAX_HEADER_BYTES) return;
   throw new EventsError(
     'invalid_header',

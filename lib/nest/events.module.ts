@@ -5,7 +5,9 @@ import {
   Module,
   type DynamicModule,
   type FactoryProvider,
+  type MiddlewareConsumer,
   type ModuleMetadata,
+  type NestModule,
   type OnApplicationBootstrap,
   type OnModuleDestroy,
   type Provider,
@@ -17,7 +19,10 @@ import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
 import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
-import { assembleEventService } from './create-event-service';
+import { Correlation } from '../middleware';
+import { assembleEventService, createCorrelation } from './create-event-service';
+import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
+import { followRpcTargets } from './edge/rpc-origin';
 import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
 import { resolveOptions, type ResolvedOptions } from './options/resolve-options';
@@ -47,12 +52,18 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
  * created, binds all `@OnEvent` methods when it has started, and is the first to stop.
  */
 @Module({})
-export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
+export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
+  readonly #rpcTargets: { unsubscribe(): void } | undefined;
+
   constructor(
     private readonly service: EventService,
     private readonly explorer: EventExplorer,
     @Inject(MIDDLEWARE) private readonly middleware: readonly Stage[],
-  ) {}
+    private readonly correlation: Correlation,
+    modules: ModulesContainer,
+  ) {
+    this.#rpcTargets = followRpcTargets(modules, correlation);
+  }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
   static register(options: EventsModuleOptions): DynamicModule {
@@ -62,6 +73,11 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   /** As `register`, with options made by other providers; a wrong one fails the start of the application. */
   static registerAsync(options: EventsModuleAsyncOptions): DynamicModule {
     return moduleOf(options.isGlobal, options.imports ?? [], rawOptionsOf(options));
+  }
+
+  /** Called by Nest in applications that serve HTTP, and in no others. */
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(httpOrigin(this.correlation)).forRoutes(EVERY_ROUTE);
   }
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
@@ -83,6 +99,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Runs before everybody else's: handlers finish while what they depend on is still there. */
   async onModuleDestroy(): Promise<void> {
+    this.#rpcTargets?.unsubscribe();
     await this.service.drain();
   }
 }
@@ -102,7 +119,12 @@ function moduleOf(
       EventExplorer,
       { provide: OPTIONS, inject: [RAW_OPTIONS, ModulesContainer], useFactory: prepare },
       { provide: MIDDLEWARE, inject: [OPTIONS, ModuleRef], useFactory: middlewareOf },
-      { provide: EventService, inject: [OPTIONS, MIDDLEWARE], useFactory: connect },
+      {
+        provide: Correlation,
+        inject: [OPTIONS],
+        useFactory: (resolved: ResolvedOptions) => createCorrelation(resolved, new Logger('Events')),
+      },
+      { provide: EventService, inject: [OPTIONS, MIDDLEWARE, Correlation], useFactory: connect },
       {
         provide: DeadLetterService,
         inject: [EventService],
@@ -151,8 +173,12 @@ function prepare(options: EventsModuleOptions, modules: ModulesContainer): Resol
 const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): Stage[] =>
   middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
 
-async function connect(options: ResolvedOptions, middleware: readonly Stage[]): Promise<EventService> {
-  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'));
+async function connect(
+  options: ResolvedOptions,
+  middleware: readonly Stage[],
+  correlation: Correlation,
+): Promise<EventService> {
+  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'), correlation);
   await transport.connect();
   return service;
 }
