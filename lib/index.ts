@@ -1,6 +1,8 @@
 // For applications.
 export {
   createEventService,
+  EventsClient,
+  EventsDeserializer,
   EventsModule,
   OnEvent,
   type ConnectionOptions,
@@ -9,9 +11,7 @@ export {
   type EventsModuleOptions,
   type EventsOptionsFactory,
   type OnEventOptions,
-  type StreamLimits,
   type StreamOptions,
-  type TlsOptions,
 } from './nest';
 export {
   EmitManyError,
@@ -20,7 +20,6 @@ export {
   type EventServiceStatus,
   type EventSubscription,
   type EventToEmit,
-  type SubscriptionStatus,
 } from './core/event-service';
 export {
   DeadLetterService,

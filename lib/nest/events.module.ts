@@ -20,6 +20,7 @@ import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
 import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
 import { Correlation } from '../middleware';
+import { EventsClient } from './bridge/events-client';
 import { assembleEventService, createCorrelation } from './create-event-service';
 import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
 import { followRpcTargets } from './edge/rpc-origin';
@@ -125,13 +126,14 @@ function moduleOf(
         useFactory: (resolved: ResolvedOptions) => createCorrelation(resolved, new Logger('Events')),
       },
       { provide: EventService, inject: [OPTIONS, MIDDLEWARE, Correlation], useFactory: connect },
+      EventsClient,
       {
         provide: DeadLetterService,
         inject: [EventService],
         useFactory: (service: EventService) => service.deadLetters,
       },
     ],
-    exports: [EventService, DeadLetterService],
+    exports: [EventService, DeadLetterService, EventsClient],
   };
 }
 

@@ -1,5 +1,5 @@
 import { performance } from 'node:perf_hooks';
-import type { EventService, SubscriptionStatus } from '@venta/events';
+import type { EventService, EventServiceStatus } from '@venta/events';
 import { JsonCodec } from '../../lib/core/json-codec';
 import { sleep } from '../../lib/testing/conformance/collector';
 import { decodeHeaders } from '../../lib/transports/nats/header-block';
@@ -193,10 +193,12 @@ function messages(): Message[] {
   return Array.from({ length: MALFORMED }, () => anyMessage(random));
 }
 
-const of = (service: EventService, name: string): SubscriptionStatus =>
-  service.status.subscriptions.find((each) => each.name === name) as SubscriptionStatus;
+type Status = EventServiceStatus['subscriptions'][number];
 
-const ended = ({ succeeded, deadLettered }: SubscriptionStatus): number => succeeded + deadLettered;
+const of = (service: EventService, name: string): Status =>
+  service.status.subscriptions.find((each) => each.name === name) as Status;
+
+const ended = ({ succeeded, deadLettered }: Status): number => succeeded + deadLettered;
 
 describe(`whatever others send (seed ${SEED})`, () => {
   const nats = onNats();
