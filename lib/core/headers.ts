@@ -11,6 +11,8 @@ const FOLDED = /^(?:ce-.*|content-type|traceparent|tracestate|baggage|x-correlat
 
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
+export const isHeaderValue = (value: string): boolean => !CONTROL.test(value);
+
 export const isHeaderKey = (key: string): boolean => KEY.test(key);
 
 /** Text from elsewhere on one line: control characters become spaces. */
@@ -66,7 +68,7 @@ export function checkHeaders(headers: Readonly<Record<string, string>>): Record<
     if (typeof value !== 'string') {
       throw new EventsError('invalid_header', `header ${quote(key)} must be a string, got ${typeof value}`);
     }
-    if (CONTROL.test(value)) {
+    if (!isHeaderValue(value)) {
       throw new EventsError('invalid_header', `header ${quote(key)} has a control character in its value`);
     }
     checked[foldKey(key)] = value.trim();

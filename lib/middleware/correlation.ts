@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import type { ConsumeContext } from '../core/event-context';
 import { ID_RULE, isEventId } from '../core/event-id';
-import { headerBytes, type EventHeaders } from '../core/headers';
+import { headerBytes, isHeaderValue, type EventHeaders } from '../core/headers';
 import { textOf, type EventsLogger } from '../core/logger';
 import type { EmitReceipt, OutboundEvent, Stage } from '../core/middleware';
 import { Origin } from './origin';
@@ -78,10 +78,11 @@ export class Correlation implements Stage {
   }
 }
 
+/** What is inherited comes from the wire, and no emit may fail by it. */
 function inherit(headers: Record<string, string>, inherited: EventHeaders): void {
   for (const key of TRACE_HEADERS) {
     const value = inherited[key];
-    if (value === undefined || headers[key] !== undefined) continue;
+    if (value === undefined || headers[key] !== undefined || !isHeaderValue(value)) continue;
     if (headerBytes(headers) + headerBytes({ [key]: value }) <= ROOM) headers[key] = value;
   }
 }
