@@ -1,6 +1,8 @@
 // For applications.
 export {
   createEventService,
+  EventsClient,
+  EventsDeserializer,
   EventsModule,
   EventsStrategy,
   OnEvent,
@@ -10,9 +12,7 @@ export {
   type EventsModuleOptions,
   type EventsOptionsFactory,
   type OnEventOptions,
-  type StreamLimits,
   type StreamOptions,
-  type TlsOptions,
 } from './nest';
 export {
   EmitManyError,

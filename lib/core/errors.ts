@@ -27,6 +27,7 @@ export const EVENTS_ERROR_CODES = [
   'permission_denied',
   'disconnected',
   'closed',
+  'request_unsupported',
   // Handling
   'undecodable',
   'handler_timeout',

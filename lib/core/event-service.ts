@@ -6,6 +6,7 @@ import { systemClock, type Clock } from './clock';
 import { createConsumer, type SubscriptionCounters } from './consumer';
 import { DeadLetterService } from './dead-letter-service';
 import { EventsError } from './errors';
+import { ID_RULE, isEventId } from './event-id';
 import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } from './event-map';
 import { assertEventName } from './event-name';
 import {
@@ -32,7 +33,10 @@ import type { EventTransport, TransportSubscription } from './transport';
 export interface EmitOptions {
   /** Id of the event; the broker keeps one event per name, source and id. Default: a random UUID. */
   id?: string;
-  /** Default: that of the event being handled, else the event's own id. */
+  /**
+   * Default: that of the event being handled; outside of handlers what the option `correlationId` gives, then what the
+   * request or message came with; else the event's own id.
+   */
   correlationId?: string;
   /** Default: the id of the event being handled. */
   causationId?: string;
@@ -363,11 +367,6 @@ function checkTime(time: Date | undefined): Date | undefined {
 }
 
 function checkId(option: string, value: string | undefined): string | undefined {
-  if (value === undefined) return undefined;
-  if (typeof value === 'string' && value.length > 0 && value.length <= 256 && !/\p{Cc}/u.test(value))
-    return value;
-  throw new EventsError(
-    'invalid_header',
-    `emit option \`${option}\` must be a string of 1 to 256 characters, without control characters`,
-  );
+  if (value === undefined || isEventId(value)) return value;
+  throw new EventsError('invalid_header', `emit option \`${option}\` must be ${ID_RULE}`);
 }

@@ -11,6 +11,8 @@ const FOLDED = /^(?:ce-.*|content-type|traceparent|tracestate|baggage|x-correlat
 
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/;
 
+export const isHeaderValue = (value: string): boolean => !CONTROL.test(value);
+
 export const isHeaderKey = (key: string): boolean => KEY.test(key);
 
 /** Text from elsewhere on one line: control characters become spaces. */
@@ -28,10 +30,16 @@ export const emptyHeaders = (): Record<string, string> => new Headers();
 /** Bytes that the headers of an event may take together; larger blocks are not read by consumers. */
 export const MAX_HEADER_BYTES = 15 * 1024;
 
-/** @throws EventsError `invalid_header` if they are too many or too long together */
-export function checkHeaderSize(headers: EventHeaders): void {
+/** Bytes that these headers take on the wire. */
+export function headerBytes(headers: EventHeaders): number {
   let bytes = 0;
   for (const key in headers) bytes += key.length + Buffer.byteLength(headers[key] as string) + 4;
+  return bytes;
+}
+
+/** @throws EventsError `invalid_header` if they are too many or too long together */
+export function checkHeaderSize(headers: EventHeaders): void {
+  const bytes = headerBytes(headers);
   if (bytes <= MAX_HEADER_BYTES) return;
   throw new EventsError(
     'invalid_header',
@@ -67,7 +75,7 @@ export function checkHeaders(headers: Readonly<Record<string, string>>): Record<
     if (typeof value !== 'string') {
       throw new EventsError('invalid_header', `header ${quote(key)} must be a string, got ${typeof value}`);
     }
-    if (CONTROL.test(value)) {
+    if (!isHeaderValue(value)) {
       throw new EventsError('invalid_header', `header ${quote(key)} has a control character in its value`);
     }
     checked[foldKey(key)] = value.trim();

@@ -8,7 +8,7 @@ import { JsonCodec } from '../core/json-codec';
 import { steadyLogger, type EventsLogger } from '../core/logger';
 import type { Stage } from '../core/middleware';
 import type { EventTransport } from '../core/transport';
-import { correlation, timeout, validation } from '../middleware';
+import { Correlation, timeout, validation } from '../middleware';
 import { createMemoryTransport, type MemoryTransport } from '../transports/memory';
 import { createNatsTransport } from '../transports/nats';
 import type { EventsModuleOptions } from './options/options';
@@ -19,12 +19,14 @@ import type { TestSeam } from './test-seam';
  * Joins the parts: the transport that the options select, and the stages in their fixed places, so that nobody can
  * order retry, validation and dead-lettering wrongly.
  * @param middleware the user's, in order
+ * @param correlation what its emits inherit from, for those who tell it of what comes from outside
  * @param seam of a test, in the place of the transport that the options select
  */
 export function assembleEventService(
   options: ResolvedOptions,
   middleware: readonly Stage[],
   ownLogger: EventsLogger,
+  correlation = createCorrelation(options, ownLogger),
   seam?: TestSeam,
 ): { service: EventService; transport: EventTransport } {
   const logger = steadyLogger(ownLogger);
@@ -38,7 +40,7 @@ export function assembleEventService(
     codec,
     stages: [
       ...(seam === undefined ? [] : [seam.outermost]),
-      correlation(),
+      correlation,
       timeout(logger),
       decoding(codec),
       ...middleware,
@@ -64,6 +66,9 @@ export function assembleEventService(
   });
   return { service, transport };
 }
+
+export const createCorrelation = (options: ResolvedOptions, logger: EventsLogger): Correlation =>
+  new Correlation({ supplied: options.correlationId, logger: steadyLogger(logger) });
 
 /**
  * The event service without Nest's dependency injection, for scripts and other frameworks: connected and consuming.

@@ -4,7 +4,9 @@ import {
   Module,
   type DynamicModule,
   type FactoryProvider,
+  type MiddlewareConsumer,
   type ModuleMetadata,
+  type NestModule,
   type OnApplicationBootstrap,
   type OnModuleDestroy,
   type Provider,
@@ -16,9 +18,13 @@ import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
 import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
+import { Correlation } from '../middleware';
+import { EventsClient } from './bridge/events-client';
 import { EventsStrategy } from './bridge/events-strategy';
 import { StrategyBinder } from './bridge/strategy-binder';
-import { assembleEventService } from './create-event-service';
+import { assembleEventService, createCorrelation } from './create-event-service';
+import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
+import { followRpcTargets } from './edge/rpc-origin';
 import { EventBinder } from './event-binder';
 import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
@@ -50,12 +56,18 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
  * created, binds all `@OnEvent` methods when it has started, and is the first to stop.
  */
 @Module({})
-export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
+export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
+  readonly #rpcTargets: { unsubscribe(): void } | undefined;
+
   constructor(
     private readonly service: EventService,
     private readonly binder: EventBinder,
     @Inject(MIDDLEWARE) private readonly middleware: readonly Stage[],
-  ) {}
+    private readonly correlation: Correlation,
+    modules: ModulesContainer,
+  ) {
+    this.#rpcTargets = followRpcTargets(modules, correlation);
+  }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
   static register(options: EventsModuleOptions): DynamicModule {
@@ -65,6 +77,11 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
   /** As `register`, with options made by other providers; a wrong one fails the start of the application. */
   static registerAsync(options: EventsModuleAsyncOptions): DynamicModule {
     return moduleOf(options.isGlobal, options.imports ?? [], rawOptionsOf(options));
+  }
+
+  /** Called by Nest in applications that serve HTTP, and in no others. */
+  configure(consumer: MiddlewareConsumer): void {
+    consumer.apply(httpOrigin(this.correlation)).forRoutes(EVERY_ROUTE);
   }
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
@@ -83,6 +100,7 @@ export class EventsModule implements OnApplicationBootstrap, OnModuleDestroy {
 
   /** Runs before everybody else's: handlers finish while what they depend on is still there. */
   async onModuleDestroy(): Promise<void> {
+    this.#rpcTargets?.unsubscribe();
     await this.service.drain();
   }
 }
@@ -107,16 +125,22 @@ function moduleOf(
         inject: [StrategyBinder],
         useFactory: (binder: StrategyBinder) => new EventsStrategy().servedBy(binder.bind),
       },
+      EventsClient,
       { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer, SEAM], useFactory: prepare },
       { provide: MIDDLEWARE, inject: [EVENTS_OPTIONS, ModuleRef], useFactory: middlewareOf },
-      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE, SEAM], useFactory: connect },
+      {
+        provide: Correlation,
+        inject: [EVENTS_OPTIONS],
+        useFactory: (resolved: ResolvedOptions) => createCorrelation(resolved, new Logger('Events')),
+      },
+      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE, Correlation, SEAM], useFactory: connect },
       {
         provide: DeadLetterService,
         inject: [EventService],
         useFactory: (service: EventService) => service.deadLetters,
       },
     ],
-    exports: [EventService, DeadLetterService, EventsStrategy],
+    exports: [EventService, DeadLetterService, EventsClient, EventsStrategy],
   };
 }
 
@@ -164,9 +188,16 @@ const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): St
 async function connect(
   options: ResolvedOptions,
   middleware: readonly Stage[],
+  correlation: Correlation,
   seam?: TestSeam,
 ): Promise<EventService> {
-  const { service, transport } = assembleEventService(options, middleware, new Logger('Events'), seam);
+  const { service, transport } = assembleEventService(
+    options,
+    middleware,
+    new Logger('Events'),
+    correlation,
+    seam,
+  );
   await transport.connect();
   return service;
 }

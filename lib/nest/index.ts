@@ -1,14 +1,10 @@
+export { EventsClient } from './bridge/events-client';
+export { EventsDeserializer } from './bridge/events-deserializer';
 export { EventsStrategy } from './bridge/events-strategy';
 export { createEventService } from './create-event-service';
 export { EventsModule, type EventsModuleAsyncOptions, type EventsOptionsFactory } from './events.module';
 export { OnEvent, type EventHandlerDecorator, type OnEventOptions } from './on-event.decorator';
-export type {
-  ConnectionOptions,
-  EventsModuleOptions,
-  StreamLimits,
-  StreamOptions,
-  TlsOptions,
-} from './options/options';
+export type { ConnectionOptions, EventsModuleOptions, StreamOptions } from './options/options';
 
 // For `testing/`.
 export { TEST_SEAM, type TestSeam } from './test-seam';

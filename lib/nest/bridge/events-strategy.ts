@@ -64,7 +64,7 @@ export class EventsStrategy extends Server implements CustomTransportStrategy {
         throw new EventsConfigurationError(
           'strategy',
           'EventsStrategy finds no EventsModule: import `EventsModule.register(…)` in the application; ' +
-            'before Nest 11.1.9, connect `app.get(EventsStrategy)` instead of a new one',
+            'before Nest 11.1.4, connect `app.get(EventsStrategy)` instead of a new one',
         );
       }
       this.#subscriptions = await this.#bind(this);

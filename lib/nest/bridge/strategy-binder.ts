@@ -26,7 +26,7 @@ export class StrategyBinder {
     private readonly modules: ModulesContainer,
     private readonly http: HttpAdapterHost,
   ) {
-    // Nest tells of each strategy when it is connected; versions before 11.1.9 do not.
+    // Nest tells of each strategy when it is connected; versions before 11.1.4 do not.
     modules.getRpcTargetRegistry?.<unknown>().subscribe((target) => {
       if (target instanceof EventsStrategy) target.servedBy(this.bind);
     });

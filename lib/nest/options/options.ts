@@ -79,6 +79,12 @@ export interface EventsModuleOptions {
   strict?: boolean;
   /** Provider classes or instances, the first outermost. Default: none. */
   middleware?: readonly (Type<EventMiddleware> | EventMiddleware)[];
+  /**
+   * Gives the correlation id of what is emitted outside of event handlers, from `nestjs-cls` or any AsyncLocalStorage;
+   * `undefined` where there is none, and then that of the request or message counts. Called in the context of `emit`. If
+   * it throws or gives what is no id, the emit goes on as if it had given none, and a warning is logged once. Default: none.
+   */
+  correlationId?: () => string | undefined;
   /** How the streams are created and compared. */
   stream?: StreamOptions;
   /** Whether `APP_GUARD`, `APP_PIPE` and the like also apply to event handlers. Default: `false`. */

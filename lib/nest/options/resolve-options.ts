@@ -46,6 +46,7 @@ export interface ResolvedOptions {
   readonly events: readonly EventContract[];
   readonly strict: boolean;
   readonly middleware: readonly (Type<EventMiddleware> | EventMiddleware)[];
+  readonly correlationId?: () => string | undefined;
   readonly stream: ResolvedStreamOptions;
   readonly globalEnhancers: boolean;
   readonly guardDenied: GuardDenied;
@@ -77,10 +78,18 @@ const transport: Check<EventTransport> = {
     ),
 };
 
+const correlationId: Check<() => string | undefined> = {
+  allowed: 'a function that gives a correlation id or undefined',
+  accepts: (value): value is () => string | undefined => typeof value === 'function',
+};
+
+export const CLUSTER_ID = from('NATS_CLUSTER_ID', clusterId);
+export const DEFAULT_CLUSTER_ID = 'events';
+
 const OPTIONS = {
   appName: from('APP_NAME', text),
   url: from('NATS_URL', anything),
-  clusterId: from('NATS_CLUSTER_ID', clusterId),
+  clusterId: CLUSTER_ID,
   clientId: from('NATS_CLIENT_ID', clientId),
   connection: object,
   delivery: from('EVENT_DELIVERY', oneOf('durable', 'ephemeral')),
@@ -95,6 +104,7 @@ const OPTIONS = {
   events: anything,
   strict: flag,
   middleware: anything,
+  correlationId,
   stream: object,
   globalEnhancers: flag,
   guardDenied: oneOf('dead-letter', 'retry'),
@@ -133,7 +143,7 @@ export function resolveOptions(
     transportKind: custom ? 'custom' : servers.transportKind,
     servers: custom ? Object.freeze([]) : servers.servers,
     ...(!custom && servers.memoryName !== undefined && { memoryName: servers.memoryName }),
-    clusterId: settings.clusterId?.value ?? 'events',
+    clusterId: settings.clusterId?.value ?? DEFAULT_CLUSTER_ID,
     clientId: settings.clientId?.value ?? appName,
     connection,
     delivery: settings.delivery?.value ?? 'durable',
@@ -148,6 +158,7 @@ export function resolveOptions(
     events: resolveEvents(settings.events?.value),
     strict: settings.strict?.value ?? false,
     middleware: resolveMiddleware(settings.middleware?.value),
+    ...(settings.correlationId && { correlationId: settings.correlationId.value }),
     stream,
     globalEnhancers: settings.globalEnhancers?.value ?? false,
     guardDenied: settings.guardDenied?.value ?? 'dead-letter',

@@ -10,7 +10,7 @@ import type { EventsLogger } from '../../core/logger';
 import type { EmitReceipt } from '../../core/middleware';
 import type { RetryPolicy } from '../../core/retry-policy';
 import type { EventTransport } from '../../core/transport';
-import { correlation, timeout } from '../../middleware';
+import { Correlation, timeout } from '../../middleware';
 import { Collector, eventually } from './collector';
 import { Gate } from './gate';
 import type { StoredDeadLetter, TransportFeatures, TransportUnderTest } from './transport-under-test';
@@ -59,7 +59,7 @@ export class Harness {
     const events = new EventService({
       transport,
       codec,
-      stages: [correlation(), timeout(SILENT), decoding(codec)],
+      stages: [new Correlation({ logger: SILENT }), timeout(SILENT), decoding(codec)],
       defaults: {
         app,
         delivery: this.features.durable ? 'durable' : 'ephemeral',
