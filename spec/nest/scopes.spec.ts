@@ -105,7 +105,7 @@ describe('what is made for an event', () => {
     expect(alive).toBeLessThanOrEqual(2);
     // 80,000 events whose instances stayed would be 100 MB and more.
     expect((heaps[9] as number) - (heaps[1] as number)).toBeLessThan(8 * 1024 * 1024);
-  }, 120_000);
+  }, 300_000);
 });
 
 describe('modules that are loaded lazily', () => {
