@@ -151,7 +151,7 @@ export class NatsTransport implements EventTransport {
     return {
       connected: this.#link.connected,
       problems: [
-        ...(this.#link.connected || this.#closed ? [] : ['not connected to NATS']),
+        ...(this.#link.problem === undefined ? [] : [this.#link.problem]),
         ...this.#link.refusals.sentences.map((what) => `the server denies this service to ${what}`),
         ...(this.#watch?.problems ?? []),
         ...[...this.#subscriptions, ...(this.#retries === undefined ? [] : [this.#retries])].flatMap(
