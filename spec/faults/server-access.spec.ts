@@ -214,3 +214,38 @@ fault(
   },
   { config: permitted, raw: RAW },
 );
+
+fault(
+  'F24 a permission to acknowledge that is taken away is told; what cannot be settled is not taken, and nothing is lost',
+  async (scene, server) => {
+    const ledger = new Ledger();
+    const service = await scene.service('app', APP);
+    await service.subscribe('thing', ledger.handler(), { name: 'h', concurrency: 5 });
+    await scene.ackWait('app__h', 2000);
+    await ledger.emit(service, 'thing', 'before');
+    await scene.settled('app__h');
+
+    await server.reload(denying('publish: { deny: "$JS.ACK.>" }'));
+    await eventually('the service is still there', () => service.status.connected);
+    await ledger.emit(service, 'thing', 'denied');
+    await eventually('it is told', () =>
+      service.status.problems.find((p) => /publish to "\$JS\.ACK/.test(p)),
+    );
+    expect(scene.log.find('error', /denies .* publish to "\$JS\.ACK/)).toHaveLength(1);
+    for (let n = 0; n < 50; n++) await ledger.emit(service, 'thing', `e${n}`);
+    // What was asked for before still comes, and comes again; nothing is asked for on top of that.
+    await eventually('it asks for no more', async () => (await scene.consumer('app__h')).num_waiting === 0);
+    expect(ledger.lost().length).toBeGreaterThan(30);
+    const { reruns } = ledger;
+    expect((await scene.consumer('app__h')).num_ack_pending).toBeGreaterThan(0);
+
+    await server.reload(permitted);
+    await eventually('all are handled', () => ledger.lost().length === 0);
+    await scene.settled('app__h');
+    await eventually('nothing is wrong any more', () => service.status.problems.length === 0);
+    expect(ledger.reruns - reruns).toBeLessThanOrEqual(20);
+    expect([...ledger.refused.values()]).toEqual([]);
+    expect(await scene.deadLetters()).toEqual([]);
+  },
+  { config: permitted, raw: RAW },
+);

@@ -70,7 +70,9 @@ export class PullSubscription implements TransportSubscription {
   readonly #unsent: { reply: string; payload: Uint8Array }[] = [];
   readonly #unlisten: () => void;
   readonly #inbox: string;
-  #consumer: string;
+  #consumer = '';
+  #pullSubject = '';
+  #ackSubject = '';
   #running = 0;
   #idle: (() => void) | undefined;
   #subscription: SteadySubscription | undefined;
@@ -88,7 +90,7 @@ export class PullSubscription implements TransportSubscription {
     this.#parts = parts;
     this.#source = source;
     this.#demand = new PullDemand(source.concurrency);
-    this.#consumer = source.consumer;
+    this.#use(source.consumer);
     this.#ackFloor = source.ackFloor;
     this.#streamCreated = parts.streamCreated;
     this.#inbox = createInbox(parts.inboxPrefix);
@@ -125,12 +127,12 @@ export class PullSubscription implements TransportSubscription {
 
   /** Where it asks for events. */
   get pullSubject(): string {
-    return `$JS.API.CONSUMER.MSG.NEXT.${this.#source.stream}.${this.#consumer}`;
+    return this.#pullSubject;
   }
 
   /** Where it settles, as a message that the server ignores. */
   get ackSubject(): string {
-    return `$JS.ACK.${this.#source.stream}.${this.#consumer}.0.0.0.0.0`;
+    return this.#ackSubject;
   }
 
   /** Called once a second by the transport. */
@@ -201,11 +203,13 @@ export class PullSubscription implements TransportSubscription {
 
   #pull(): void {
     if (this.#state !== 'started' || !this.#parts.link.connected || this.#recovering) return;
+    // What could not be settled would run again and again.
+    if (this.#parts.link.refusals.has('publish', this.#ackSubject)) return;
     const batch = this.#demand.next(this.#running + this.#buffer.length);
     if (batch === 0) return;
     this.#heardAt = Date.now();
     const request = { batch, expires: EXPIRES * 1e6, idle_heartbeat: HEARTBEAT * 1e6 };
-    this.#parts.link.nc.publish(this.pullSubject, JSON.stringify(request), { reply: this.#inbox });
+    this.#parts.link.nc.publish(this.#pullSubject, JSON.stringify(request), { reply: this.#inbox });
   }
 
   #onMessage(msg: Msg): void {
@@ -303,8 +307,14 @@ export class PullSubscription implements TransportSubscription {
       if (apiErrorCode(error) !== CONSUMER_NOT_FOUND) throw error;
       told('its consumer was deleted');
       // Other instances may hold events behind our own: the shared position is what the server last confirmed.
-      this.#consumer = await this.#source.recreate(this.#ackFloor + 1);
+      this.#use(await this.#source.recreate(this.#ackFloor + 1));
     }
+  }
+
+  #use(consumer: string): void {
+    this.#consumer = consumer;
+    this.#pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${this.stream}.${consumer}`;
+    this.#ackSubject = `$JS.ACK.${this.stream}.${consumer}.0.0.0.0.0`;
   }
 
   /** A new stream counts from one: an old settlement would hit another event. */
