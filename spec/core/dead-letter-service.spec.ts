@@ -196,6 +196,29 @@ describe('the dead-letter service', () => {
       expect((await service.list(filter)).items.map(({ id }) => id)).toEqual(ids);
     });
 
+    it.each([
+      [{ apps: 'billing' }, 'there is no `apps`'],
+      [{ event: undefined }, '`event` is undefined'],
+      [{ app: 'billing', subscription: undefined }, '`subscription` is undefined'],
+    ])('refuses a condition that would quietly mean all: %o', async (condition, said) => {
+      const { service, store } = serviceOf(letters(2));
+      const filter = condition as DeadLetterFilter;
+      const calls = [
+        service.list(filter),
+        service.count(filter),
+        service.redrive(filter),
+        service.discard(filter),
+      ];
+      for (const call of calls) {
+        await expect(call).rejects.toMatchObject({
+          code: 'invalid_configuration',
+          message: expect.stringContaining(said) as string,
+        });
+      }
+      expect(store.calls).toEqual([]);
+      expect((await service.list({})).items).toHaveLength(2);
+    });
+
     it('knows a handler by its name and by its durable', async () => {
       const { service } = serviceOf([
         letter(1, { 'Event-Origin-Handler': 'Mail.send', 'Event-Origin-Durable': 'billing__Mail-send__any' }),
