@@ -181,10 +181,8 @@ export class CoreSubscription implements TransportSubscription {
     const started = this.#state === 'started';
     const deadline = Date.now() + timeout;
     this.#state = 'stopping';
-    if (this.#parts.link.connected) {
-      const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
-      await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
-    }
+    const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
+    await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
     for (const timer of this.#retries.keys()) clearTimeout(timer);
     const unhandled = started ? 0 : this.#buffer.splice(0).length;
     this.#limit = Infinity;

@@ -3,10 +3,11 @@ import { textOf, type EventsLogger } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery, TransportSubscription } from '../../core/transport';
 import { parseAckSubject, type AckInfo } from './ack-subject';
-import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND, until } from './api';
+import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
 import type { NatsLink } from './connection';
 import { floorOf } from './durables';
 import { statusOf } from './header-block';
+import { LateSettlements } from './late-settlements';
 import { DRAIN_LIMIT, pause } from './pause';
 import { PullDemand } from './pull-demand';
 import type { Position, PullSource } from './pull-source';
@@ -67,7 +68,7 @@ export class PullSubscription implements TransportSubscription {
   #buffer: Held[] = [];
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
-  readonly #unsent: { reply: string; payload: Uint8Array }[] = [];
+  readonly #late: LateSettlements;
   readonly #unlisten: () => void;
   readonly #inbox: string;
   #consumer = '';
@@ -94,6 +95,7 @@ export class PullSubscription implements TransportSubscription {
     this.#ackFloor = source.ackFloor;
     this.#streamCreated = parts.streamCreated;
     this.#inbox = createInbox(parts.inboxPrefix);
+    this.#late = new LateSettlements(parts.link, parts.jsm, source.stream);
     this.#unlisten = parts.link.listen({
       disconnected: () => this.#demand.reset(),
       reconnected: () => this.#onReconnect(),
@@ -401,9 +403,9 @@ export class PullSubscription implements TransportSubscription {
     if (held.settled) return;
     held.settled = true;
     if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
-    // The client drops what is published while it is disconnected.
-    if (this.#parts.link.connected) this.#send(held.reply, payload);
-    else this.#unsent.push({ reply: held.reply, payload });
+    const { reply } = held;
+    if (this.#parts.link.connected) return this.#send(reply, payload);
+    this.#late.add({ reply, payload, streamCreated: this.#streamCreated, pressing: payload !== NAK });
   }
 
   #send(reply: string, payload: Uint8Array): void {
@@ -411,21 +413,8 @@ export class PullSubscription implements TransportSubscription {
   }
 
   #onReconnect(): void {
-    const unsent = this.#unsent.splice(0);
-    if (unsent.length > 0) void this.#settleLate(unsent);
+    void this.#late.send();
     this.#pullAnew();
-  }
-
-  /** In a stream that was made anew meanwhile, they would settle other events; unsettled, these only come again. */
-  async #settleLate(unsent: readonly { reply: string; payload: Uint8Array }[]): Promise<void> {
-    const { jsm, link } = this.#parts;
-    const { stream } = this.#source;
-    // A server that has just come back may need a moment until it knows its streams.
-    const info = await until(ANSWER_TIMEOUT, `stream '${stream}'`, () => jsm.streams.info(stream)).catch(
-      () => undefined,
-    );
-    if (info === undefined || info.created !== this.#streamCreated || !link.connected) return;
-    for (const { reply, payload } of unsent) this.#send(reply, payload);
   }
 
   /** For when the requests that were sent are known to be dead. */
@@ -453,8 +442,9 @@ export class PullSubscription implements TransportSubscription {
   async #stop(timeout: number): Promise<void> {
     this.#state = 'stopping';
     const deadline = Date.now() + timeout;
+    const left = (): number => Math.max(0, deadline - Date.now());
     const { link, logger } = this.#parts;
-    if (this.#subscription !== undefined && link.connected) {
+    if (this.#subscription !== undefined) {
       // Until the server has seen the unsubscription, messages arrive; they are handed back above.
       await Promise.race([
         this.#subscription.drain().catch(() => undefined),
@@ -466,7 +456,7 @@ export class PullSubscription implements TransportSubscription {
       let timer: NodeJS.Timeout | undefined;
       await Promise.race([
         new Promise<void>((resolve) => (this.#idle = resolve)),
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, Math.max(0, deadline - Date.now())))),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, left()))),
       ]);
       clearTimeout(timer);
     }
@@ -476,6 +466,13 @@ export class PullSubscription implements TransportSubscription {
       );
     }
     for (const held of [...this.#held.values()]) this.#finish(held, NAK);
+    const lost = await this.#late.sent(left());
+    if (lost > 0) {
+      logger.warn(
+        `${lost} events of '${this.#source.label}' were finished without a connection, which did not come back within ` +
+          `${timeout} ms: they are delivered again`,
+      );
+    }
     this.#state = 'stopped';
     this.#unlisten();
     if (link.connected) {
