@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
 import { messageIdOf, toWireHeaders } from './cloudevents';
@@ -72,7 +73,10 @@ export interface EventSubscription {
   /** Identity of the handler. */
   readonly name: string;
   readonly patterns: readonly string[];
-  /** Stops delivery to this handler and waits for what runs. The broker keeps a durable's events for when it is back. */
+  /**
+   * Stops delivery to this handler and waits for what runs, `shutdownTimeout` at most. The broker keeps a durable's events
+   * for when it is back. Called within the handler it stops, which would be waiting for itself, it does not wait.
+   */
   unsubscribe(): Promise<void>;
 }
 
@@ -121,6 +125,8 @@ export class EventService {
   readonly #source: string;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   readonly #bound = new Map<string, Bound>();
+  /** Whose handler is running. */
+  readonly #handling = new AsyncLocalStorage<Bound>();
   #state: EventServiceStatus['state'] = 'bound';
   #drained: Promise<void> | undefined;
 
@@ -227,11 +233,14 @@ export class EventService {
       const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
       bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger);
     }
+    const pipeline = composeConsume(this.#parts.stages, async (event) =>
+      definition.handler(event.data, event),
+    );
     const consumer = createConsumer({
       name,
       retry: options.retry,
       timeout: options.timeout,
-      pipeline: composeConsume(this.#parts.stages, async (event) => definition.handler(event.data, event)),
+      pipeline: (event) => this.#handling.run(bound, pipeline, event),
       counters,
       breaker: bound.breaker,
       logger,
@@ -260,7 +269,8 @@ export class EventService {
 
   /**
    * Shuts down without losing work: stops taking events, hands buffered ones back, lets running handlers finish (their
-   * emits still work), then disconnects. Bounded by `shutdownTimeout`; what still runs then is handed back.
+   * emits still work), then disconnects. Bounded by `shutdownTimeout`, and some seconds where the server does not answer;
+   * what still runs then is handed back. Not to be awaited in a handler: it waits for that handler.
    */
   drain(): Promise<void> {
     return (this.#drained ??= this.#drain());
@@ -330,7 +340,17 @@ export class EventService {
     // Ended before; the identity may be another subscription's by now.
     if (this.#bound.get(identity) !== bound) return;
     bound.breaker?.stop();
-    await Promise.all(bound.transports.map((transport) => transport.stop(this.#parts.shutdownTimeout)));
+    const stopped = this.#stop(identity, bound);
+    if (this.#handling.getStore() !== bound) return stopped;
+    const { logger } = this.#parts;
+    stopped.catch((error: unknown) => {
+      logger.error(`the subscription of '${bound.name}' did not stop cleanly: ${String(error)}`);
+    });
+  }
+
+  async #stop(identity: string, bound: Bound): Promise<void> {
+    const { shutdownTimeout } = this.#parts;
+    await Promise.all(bound.transports.map((transport) => transport.stop(shutdownTimeout)));
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
     if (this.#bound.get(identity) === bound) this.#bound.delete(identity);
   }
