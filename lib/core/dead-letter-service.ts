@@ -1,4 +1,5 @@
 import { CE, decodeAttribute } from './cloudevents';
+import { redrivesOf } from './dead-letter';
 import { decodeData } from './decoding';
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store';
 import { EventsError } from './errors';
@@ -100,7 +101,6 @@ export interface DeadLetterServiceParts {
 const PAGE = 100;
 const DEFAULT_LIMIT = 1000;
 const DEFAULT_RATE = 100;
-const REDRIVES = 'Event-Redrives';
 
 /** Finds the dead letters of the cluster, of all its services, and sends them back to their handlers. */
 export class DeadLetterService {
@@ -201,7 +201,7 @@ export class DeadLetterService {
 
   /** First sent and confirmed, then removed: a crash in between leaves both, never none. */
   async #redrive(stored: StoredDeadLetter, dryRun: boolean): Promise<void> {
-    const redrives = count(stored.headers[REDRIVES]) + 1;
+    const redrives = redrivesOf(stored.headers) + 1;
     if (redrives > this.#parts.maxRedrives) {
       throw new EventsError(
         'redrive_limit',
@@ -209,7 +209,7 @@ export class DeadLetterService {
           'mend its handler, raise the limit or discard it',
       );
     }
-    if (dryRun) return;
+    if (dryRun) return this.#store.assertRedrivable(stored);
     await this.#store.redrive(stored, redrives);
     await this.#store.remove(stored.id);
   }
@@ -259,7 +259,7 @@ export class DeadLetterService {
       attempts: count(headers['Event-Failure-Attempts']),
       firstFailedAt: time('Event-Failure-First-At'),
       lastFailedAt: time('Event-Failure-Last-At'),
-      redrives: count(headers[REDRIVES]),
+      redrives: redrivesOf(headers),
       origin: {
         stream,
         sequence: count(headers['Event-Origin-Sequence']),

@@ -63,6 +63,10 @@ class FakeStore implements DeadLetterStore {
     return this.letters.find((each) => each.id === id);
   }
 
+  async assertRedrivable({ id }: StoredDeadLetter): Promise<void> {
+    this.onRedrive(id);
+  }
+
   async redrive({ id, body }: StoredDeadLetter, redrives: number): Promise<void> {
     this.calls.push(`redrive ${id} (${String(body)}) ${redrives}`);
     this.onRedrive(id);
