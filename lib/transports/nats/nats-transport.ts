@@ -216,7 +216,7 @@ export class NatsTransport implements EventTransport {
       new HandlerSource(clusterId, spec, info, consumer, slots, jetStream),
     );
     try {
-      await this.#assertPermitted([subscription.pullSubject, subscription.ackSubject]);
+      await this.#assertPermitted(subscription.subjects);
       if (!spec.broadcast) await this.#ensureRetries(jetStream);
     } catch (error) {
       await subscription.stop(0);
