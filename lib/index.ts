@@ -13,15 +13,9 @@ export {
   type StreamOptions,
   type TlsOptions,
 } from './nest';
-export {
-  EmitManyError,
-  EventService,
-  type EmitOptions,
-  type EventServiceStatus,
-  type EventSubscription,
-  type EventToEmit,
-  type SubscriptionStatus,
-} from './core/event-service';
+export { EventService, type EventServiceStatus } from './core/event-service';
+export { EmitManyError, type EmitOptions, type EventToEmit } from './core/emitter';
+export type { EventSubscription, SubscriptionStatus } from './core/subscriptions';
 export {
   DeadLetterService,
   type DeadLetter,
