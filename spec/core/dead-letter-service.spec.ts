@@ -1,4 +1,5 @@
-import { DeadLetterService, type DeadLetterFilter } from '../../lib/core/dead-letter-service';
+import type { DeadLetterFilter } from '../../lib/core/dead-letter-filter';
+import { DeadLetterService } from '../../lib/core/dead-letter-service';
 import type { DeadLetterScan, DeadLetterStore, StoredDeadLetter } from '../../lib/core/dead-letter-store';
 import { EventsError } from '../../lib/core/errors';
 import { JsonCodec } from '../../lib/core/json-codec';

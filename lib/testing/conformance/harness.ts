@@ -1,4 +1,5 @@
-import type { DeadLetter, DeadLetterFilter } from '../../core/dead-letter-service';
+import type { DeadLetterFilter } from '../../core/dead-letter-filter';
+import type { DeadLetter } from '../../core/dead-letter-reading';
 import { decoding } from '../../core/decoding';
 import type { EventContext } from '../../core/event-context';
 import type { EmittedData, EventHandler, EventName } from '../../core/event-map';
