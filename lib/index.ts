@@ -14,21 +14,12 @@ export {
   type OnEventOptions,
   type StreamOptions,
 } from './nest';
-export {
-  EmitManyError,
-  EventService,
-  type EmitOptions,
-  type EventServiceStatus,
-  type EventSubscription,
-  type EventToEmit,
-} from './core/event-service';
-export {
-  DeadLetterService,
-  type DeadLetter,
-  type DeadLetterFilter,
-  type RedriveOptions,
-  type RedriveResult,
-} from './core/dead-letter-service';
+export { EventService, type EventServiceStatus } from './core/event-service';
+export { EmitManyError, type EmitOptions, type EventToEmit } from './core/emitter';
+export type { EventSubscription } from './core/subscriptions';
+export { DeadLetterService, type RedriveOptions, type RedriveResult } from './core/dead-letter-service';
+export type { DeadLetterFilter } from './core/dead-letter-filter';
+export type { DeadLetter } from './core/dead-letter-reading';
 export type { EventHandler, EventMap } from './core/event-map';
 export type { ConsumeContext, EventContext } from './core/event-context';
 export { defineEvent, type EventContract, type EventsOf } from './core/contract';

@@ -1,59 +1,10 @@
-import { CE, decodeAttribute } from './cloudevents';
-import { decodeData } from './decoding';
+import { redrivesOf } from './dead-letter';
+import { assertFilter, fits, type DeadLetterFilter } from './dead-letter-filter';
+import { deadLetterOf, type DeadLetter } from './dead-letter-reading';
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store';
 import { EventsError } from './errors';
-import { assertPattern, matches } from './event-name';
-import type { EventHeaders } from './headers';
-import { isReserved, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import type { DeadLetterReason } from './settlement';
-
-/** An event that a handler could not handle, with what went wrong. */
-export interface DeadLetter {
-  readonly id: string;
-  /** Name of the event, its id and its correlation id. */
-  readonly event: string;
-  readonly eventId: string;
-  readonly correlationId: string;
-  /** The service and the handler that failed, and the durable that stands for them. */
-  readonly app: string;
-  readonly subscription: string;
-  readonly durable: string;
-  readonly reason: DeadLetterReason;
-  readonly error: { readonly type: string; readonly message: string };
-  /** Deliveries, of the last redrive if there was one. */
-  readonly attempts: number;
-  readonly firstFailedAt: Date;
-  readonly lastFailedAt: Date;
-  /** How often it was sent back to its handler. */
-  readonly redrives: number;
-  /** Where the event is, or was, in the event stream. */
-  readonly origin: {
-    readonly stream: string;
-    readonly sequence: number;
-    readonly subject: string;
-    readonly time: Date;
-  };
-  /** The headers given to `emit`. */
-  readonly headers: EventHeaders;
-  /** The event's bytes, unchanged. */
-  readonly body: Uint8Array;
-  /** @throws EventsError `undecodable` if the bytes are not what an event looks like */
-  data(): unknown;
-}
-
-export interface DeadLetterFilter {
-  /** Handler (`Notifications.welcome`) or durable (`user-service__Notifications-welcome`). */
-  subscription?: string;
-  /** The service. */
-  app?: string;
-  /** Event name or pattern. */
-  event?: string;
-  reason?: DeadLetterReason;
-  /** Became a dead letter at or after, before. */
-  since?: Date;
-  until?: Date;
-}
 
 export interface DeadLetterPage {
   readonly items: readonly DeadLetter[];
@@ -100,7 +51,6 @@ export interface DeadLetterServiceParts {
 const PAGE = 100;
 const DEFAULT_LIMIT = 1000;
 const DEFAULT_RATE = 100;
-const REDRIVES = 'Event-Redrives';
 
 /** Finds the dead letters of the cluster, of all its services, and sends them back to their handlers. */
 export class DeadLetterService {
@@ -124,7 +74,7 @@ export class DeadLetterService {
 
   async get(id: string): Promise<DeadLetter | undefined> {
     const stored = await this.#store.get(assertId(id));
-    return stored === undefined ? undefined : this.#toDeadLetter(stored);
+    return stored === undefined ? undefined : deadLetterOf(stored, this.#parts.codec);
   }
 
   /** All dead letters by service, handler, event and reason, the most frequent first. */
@@ -201,7 +151,7 @@ export class DeadLetterService {
 
   /** First sent and confirmed, then removed: a crash in between leaves both, never none. */
   async #redrive(stored: StoredDeadLetter, dryRun: boolean): Promise<void> {
-    const redrives = count(stored.headers[REDRIVES]) + 1;
+    const redrives = redrivesOf(stored.headers) + 1;
     if (redrives > this.#parts.maxRedrives) {
       throw new EventsError(
         'redrive_limit',
@@ -209,7 +159,7 @@ export class DeadLetterService {
           'mend its handler, raise the limit or discard it',
       );
     }
-    if (dryRun) return;
+    if (dryRun) return this.#store.assertRedrivable(stored);
     await this.#store.redrive(stored, redrives);
     await this.#store.remove(stored.id);
   }
@@ -220,9 +170,8 @@ export class DeadLetterService {
     headersOnly = false,
   ): AsyncGenerator<DeadLetter> {
     assertFilter(filter);
-    if (filter.event !== undefined) assertPattern(filter.event);
     for await (const stored of this.#all(after, headersOnly)) {
-      const letter = this.#toDeadLetter(stored);
+      const letter = deadLetterOf(stored, this.#parts.codec);
       if (fits(letter, stored.storedAt, filter)) yield letter;
     }
   }
@@ -236,73 +185,12 @@ export class DeadLetterService {
       from = page.at(-1)?.id;
     }
   }
-
-  #toDeadLetter({ id, headers, body }: StoredDeadLetter): DeadLetter {
-    const text = (key: string): string => headers[key] ?? '';
-    const time = (key: string): Date => new Date(text(key));
-    const codec = this.#parts.codec;
-    const own = emptyHeaders();
-    for (const [key, value] of Object.entries(headers)) if (!isReserved(key)) own[key] = value;
-    const subject = text('Event-Origin-Subject');
-    const stream = text('Event-Origin-Stream');
-    const eventId = decodeAttribute(text(CE.id)) || `${stream}-${text('Event-Origin-Sequence')}`;
-    return {
-      id,
-      event: subject.startsWith(`${stream}.`) ? subject.slice(stream.length + 1) : subject,
-      eventId,
-      correlationId: decodeAttribute(text(CE.correlationId)) || eventId,
-      app: text('Event-Origin-App'),
-      subscription: text('Event-Origin-Handler'),
-      durable: text('Event-Origin-Durable'),
-      reason: text('Event-Failure-Reason') as DeadLetterReason,
-      error: { type: text('Event-Failure-Type'), message: text('Event-Failure-Message') },
-      attempts: count(headers['Event-Failure-Attempts']),
-      firstFailedAt: time('Event-Failure-First-At'),
-      lastFailedAt: time('Event-Failure-Last-At'),
-      redrives: count(headers[REDRIVES]),
-      origin: {
-        stream,
-        sequence: count(headers['Event-Origin-Sequence']),
-        subject,
-        time: time('Event-Origin-Time'),
-      },
-      headers: own,
-      body,
-      data: () => decodeData(codec, headers, body, subject),
-    };
-  }
 }
 
 const REFUSALS: ReadonlySet<string> = new Set(['no_handler', 'redrive_limit']);
 
-const count = (text: string | undefined): number => Number.parseInt(text ?? '', 10) || 0;
-
-const fits = (letter: DeadLetter, storedAt: number, filter: DeadLetterFilter): boolean =>
-  (filter.subscription === undefined ||
-    letter.subscription === filter.subscription ||
-    letter.durable === filter.subscription) &&
-  (filter.app === undefined || letter.app === filter.app) &&
-  (filter.event === undefined || matches(filter.event, letter.event)) &&
-  (filter.reason === undefined || letter.reason === filter.reason) &&
-  (filter.since === undefined || storedAt >= filter.since.getTime()) &&
-  (filter.until === undefined || storedAt < filter.until.getTime());
-
 const missing = (id: string): EventsError =>
   new EventsError('no_dead_letter', `there is no dead letter '${id}' (any more)`);
-
-const FILTERS: ReadonlySet<string> = new Set(['subscription', 'app', 'event', 'reason', 'since', 'until']);
-
-/** A mistyped or undefined condition must not mean all dead letters; `{}` does. */
-function assertFilter(filter: DeadLetterFilter): void {
-  for (const [key, value] of Object.entries(filter)) {
-    if (FILTERS.has(key) && value !== undefined) continue;
-    const what = FILTERS.has(key) ? `\`${key}\` is undefined` : `there is no \`${key}\``;
-    throw new EventsError(
-      'invalid_configuration',
-      `${what} in the filter of dead letters; known are ${[...FILTERS].join(', ')}, and {} means all`,
-    );
-  }
-}
 
 function assertId(id: string): string {
   if (/^[1-9]\d{0,15}$/.test(id)) return id;

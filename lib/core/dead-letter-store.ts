@@ -30,6 +30,8 @@ export interface DeadLetterStore {
   /** Sequence of the newest dead letter ever stored; 0 if there was none. */
   newest(): Promise<number>;
   get(id: string): Promise<StoredDeadLetter | undefined>;
+  /** @throws EventsError `no_handler` when `redrive` would */
+  assertRedrivable(letter: StoredDeadLetter): Promise<void>;
   /**
    * Sends the event to the handler that failed, and to no other. It arrives when the handler's service runs. Called again
    * with the same number, soon, it is sent once.

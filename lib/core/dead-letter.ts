@@ -4,6 +4,13 @@ import type { Failure } from './settlement';
 /** Bytes that the headers added to a dead letter take at most, as they go on the wire. */
 export const MAX_FAILURE_HEADER_BYTES = 2048;
 
+/** How often an event was sent back to its handler: on a dead letter, and on its way back. */
+export const REDRIVES = 'Event-Redrives';
+
+/** Of the headers of an event that comes back to its handler; 0 if it says none. */
+export const redrivesOf = (headers: EventHeaders): number =>
+  Number.parseInt(headers[REDRIVES] ?? '', 10) || 0;
+
 /** Where a dead letter comes from. Moments are in milliseconds since the epoch. */
 export interface DeadLetterOrigin {
   readonly stream: string;
@@ -20,15 +27,18 @@ export interface DeadLetterOrigin {
   readonly attempts: number;
   readonly firstFailedAt: number;
   readonly lastFailedAt: number;
+  /** How often it was sent back to its handler. Default: never. */
+  readonly redrives?: number;
 }
 
-const DROPPED = /^(?:nats-|event-(?:failure|origin)-)/i;
+// How often we have sent it back is told by its origin: a header of that name may be anybody's.
+const DROPPED = /^(?:nats-|event-(?:failure-|origin-|redrives$))/i;
 const UNPRINTABLE = /[\p{Cc}\u2028\u2029]+/gu;
 const LONE_SURROGATE = /\p{Surrogate}/gu;
 
 /**
- * The headers of a dead letter: those of the event except the server's own (`Nats-*`) and what an earlier dead letter
- * left, then the failure and the origin. Added values are cleaned of control characters and trimmed; where all of it
+ * The headers of a dead letter: those of the event except the server's own (`Nats-*`) and what an earlier dead letter,
+ * or somebody else, left of ours; then the failure and the origin. Added values are cleaned of control characters and trimmed; where all of it
  * would exceed `MAX_FAILURE_HEADER_BYTES`, the message is cut.
  */
 export function deadLetterHeaders(
@@ -56,6 +66,7 @@ export function deadLetterHeaders(
   add('Event-Origin-Durable', origin.durable, 310);
   add('Event-Origin-App', origin.app, 256);
   add('Event-Origin-Handler', origin.handler, 256);
+  if (origin.redrives !== undefined) add(REDRIVES, String(origin.redrives));
   add('Event-Failure-Message', failure.message);
 
   const headers = emptyHeaders();

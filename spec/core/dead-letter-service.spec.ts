@@ -1,4 +1,5 @@
-import { DeadLetterService, type DeadLetterFilter } from '../../lib/core/dead-letter-service';
+import type { DeadLetterFilter } from '../../lib/core/dead-letter-filter';
+import { DeadLetterService } from '../../lib/core/dead-letter-service';
 import type { DeadLetterScan, DeadLetterStore, StoredDeadLetter } from '../../lib/core/dead-letter-store';
 import { EventsError } from '../../lib/core/errors';
 import { JsonCodec } from '../../lib/core/json-codec';
@@ -61,6 +62,10 @@ class FakeStore implements DeadLetterStore {
 
   async get(id: string): Promise<StoredDeadLetter | undefined> {
     return this.letters.find((each) => each.id === id);
+  }
+
+  async assertRedrivable({ id }: StoredDeadLetter): Promise<void> {
+    this.onRedrive(id);
   }
 
   async redrive({ id, body }: StoredDeadLetter, redrives: number): Promise<void> {
@@ -194,6 +199,29 @@ describe('the dead-letter service', () => {
     ])('takes `since` as inclusive and `until` as exclusive: %o', async (filter, ids) => {
       const { service } = serviceOf([at(1, 0), at(2, 1), at(3, 2), at(4, 3)]);
       expect((await service.list(filter)).items.map(({ id }) => id)).toEqual(ids);
+    });
+
+    it.each([
+      [{ apps: 'billing' }, 'there is no `apps`'],
+      [{ event: undefined }, '`event` is undefined'],
+      [{ app: 'billing', subscription: undefined }, '`subscription` is undefined'],
+    ])('refuses a condition that would quietly mean all: %o', async (condition, said) => {
+      const { service, store } = serviceOf(letters(2));
+      const filter = condition as DeadLetterFilter;
+      const calls = [
+        service.list(filter),
+        service.count(filter),
+        service.redrive(filter),
+        service.discard(filter),
+      ];
+      for (const call of calls) {
+        await expect(call).rejects.toMatchObject({
+          code: 'invalid_configuration',
+          message: expect.stringContaining(said) as string,
+        });
+      }
+      expect(store.calls).toEqual([]);
+      expect((await service.list({})).items).toHaveLength(2);
     });
 
     it('knows a handler by its name and by its durable', async () => {

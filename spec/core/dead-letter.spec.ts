@@ -60,7 +60,10 @@ describe('the headers of a dead letter', () => {
     const keys = Object.keys(headers);
     expect(keys.filter((key) => /^nats-/i.test(key))).toEqual([]);
     expect(Object.values(headers)).not.toContain('forged');
-    expect(headers).toMatchObject({ 'Event-Redrives': '2', 'natsy-header': 'kept' });
+    expect(headers).toMatchObject({ 'natsy-header': 'kept' });
+    expect(headers).not.toHaveProperty('Event-Redrives'); // of whoever sent it
+    const again = deadLetterHeaders(headers, FAILURE, { ...ORIGIN, redrives: 3 });
+    expect(again).toMatchObject({ 'Event-Redrives': '3' });
     expect(new Set(keys.map((key) => key.toLowerCase())).size).toBe(keys.length);
   });
 

@@ -1,9 +1,10 @@
 import { writeFile, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { nkeys } from 'nats';
+import { credsAuthenticator, nkeys, type Authenticator } from 'nats';
 import { eventually, Ledger } from '../support/fault-ledger';
 import { fault } from '../support/fault-scene';
+import { JwtAccess } from '../support/jwt-access';
 
 const RAW = { user: 'raw', pass: 'raw' };
 const users = (list: string): string =>
@@ -80,6 +81,56 @@ fault(
   },
   { config: withKey(before), raw: RAW },
 );
+
+const jwt = new JwtAccess();
+const LIFETIME = 5; // seconds
+
+for (const how of ['file', 'function'] as const) {
+  fault(
+    `F23 a JWT that expires under way is told, and a new one is taken on as soon as the ${how} gives it`,
+    async (scene) => {
+      const folder = await mkdtemp(path.join(os.tmpdir(), 'jwt-'));
+      scene.atEnd(() => rm(folder, { recursive: true }));
+      const creds = path.join(folder, 'app.creds');
+      let current = '';
+      const renew = async (credentials: string): Promise<void> => {
+        current = credentials;
+        await writeFile(creds, credentials);
+      };
+      await renew(jwt.credentials(LIFETIME));
+      const authenticator = (nonce?: string): ReturnType<Authenticator> =>
+        credsAuthenticator(Buffer.from(current))(nonce);
+      const ledger = new Ledger();
+      const service = await scene.service('app', {
+        connection: how === 'file' ? { creds } : { authenticator },
+        publishTimeout: 60_000,
+      });
+      await service.subscribe('thing', ledger.handler(), { name: 'h' });
+      await ledger.emit(service, 'thing', 'before');
+
+      await eventually('the server throws it out', () => !service.status.connected);
+      await eventually('status says why', () => service.status.problems.find((each) => /expired/.test(each)));
+      const meanwhile = ledger.emit(service, 'thing', 'meanwhile');
+      await eventually('it is refused', () => service.status.problems.find((each) => /refuse/.test(each)));
+      // Tried again and again, and told once.
+      const refusals = (): string[] => scene.log.find('error', /refuse/);
+      expect(refusals()).toHaveLength(1);
+
+      await renew(jwt.credentials());
+      const known = Date.now();
+      await eventually('it is connected again', () => service.status.connected);
+      expect(Date.now() - known).toBeLessThan(10_000);
+      await meanwhile;
+      await eventually('all are handled', () => ledger.handled.size === 2);
+      expect([...ledger.refused.values()]).toEqual([]);
+      expect(refusals()).toHaveLength(1);
+      expect(service.status.problems).toEqual([]);
+      // Neither the token nor the seed is told.
+      expect(scene.log.lines.filter(({ message }) => /eyJ|SU[A-Z2-7]{20}/.test(message))).toEqual([]);
+    },
+    { config: jwt.config, raw: { authenticator: credsAuthenticator(Buffer.from(jwt.credentials())) } },
+  );
+}
 
 const permitted = users('{ user: app, password: app }');
 const denying = (permissions: string): string =>
@@ -160,6 +211,41 @@ fault(
     });
     await eventually('nothing is wrong any more', () => service.status.problems.length === 0);
     expect([...ledger.refused.values()]).toEqual([]);
+  },
+  { config: permitted, raw: RAW },
+);
+
+fault(
+  'F24 a permission to acknowledge that is taken away is told; what cannot be settled is not taken, and nothing is lost',
+  async (scene, server) => {
+    const ledger = new Ledger();
+    const service = await scene.service('app', APP);
+    await service.subscribe('thing', ledger.handler(), { name: 'h', concurrency: 5 });
+    await scene.ackWait('app__h', 2000);
+    await ledger.emit(service, 'thing', 'before');
+    await scene.settled('app__h');
+
+    await server.reload(denying('publish: { deny: "$JS.ACK.>" }'));
+    await eventually('the service is still there', () => service.status.connected);
+    await ledger.emit(service, 'thing', 'denied');
+    await eventually('it is told', () =>
+      service.status.problems.find((p) => /publish to "\$JS\.ACK/.test(p)),
+    );
+    expect(scene.log.find('error', /denies .* publish to "\$JS\.ACK/)).toHaveLength(1);
+    for (let n = 0; n < 50; n++) await ledger.emit(service, 'thing', `e${n}`);
+    // What was asked for before still comes, and comes again; nothing is asked for on top of that.
+    await eventually('it asks for no more', async () => (await scene.consumer('app__h')).num_waiting === 0);
+    expect(ledger.lost().length).toBeGreaterThan(30);
+    const { reruns } = ledger;
+    expect((await scene.consumer('app__h')).num_ack_pending).toBeGreaterThan(0);
+
+    await server.reload(permitted);
+    await eventually('all are handled', () => ledger.lost().length === 0);
+    await scene.settled('app__h');
+    await eventually('nothing is wrong any more', () => service.status.problems.length === 0);
+    expect(ledger.reruns - reruns).toBeLessThanOrEqual(20);
+    expect([...ledger.refused.values()]).toEqual([]);
+    expect(await scene.deadLetters()).toEqual([]);
   },
   { config: permitted, raw: RAW },
 );

@@ -1,7 +1,9 @@
 import { cp, rm } from 'node:fs/promises';
 import path from 'node:path';
+import { Gate } from '../../lib/testing/conformance/gate';
 import { eventually, Ledger, sleep } from '../support/fault-ledger';
 import { fault } from '../support/fault-scene';
+import { Relay } from '../support/fault-relay';
 
 fault('F21 a deleted consumer is told, and made again where it was', async (scene) => {
   const service = await scene.service('app');
@@ -118,3 +120,52 @@ fault('F29 nothing is said of a stream that only moves fast', async (scene) => {
   expect([...problems]).toEqual([]);
   expect(scene.log.find('error', /./)).toEqual([]);
 });
+
+fault(
+  'F21 what was settled of a stream that is made anew settles nothing in the new one',
+  async (scene, server) => {
+    const relay = await Relay.to(server.port);
+    scene.atEnd(() => relay.stop());
+    const [before, after] = [new Gate(), new Gate()];
+    const [first, second] = [new Ledger(), new Ledger()];
+    const away = await scene.service('app', { url: relay.url });
+    const handler = { name: 'h', concurrency: 1 };
+    await away.subscribe(
+      'thing',
+      first.handler(() => before.opened),
+      handler,
+    );
+    await first.emit(away, 'thing', 'old');
+    await eventually('it runs', () => first.runs.has('old'));
+
+    relay.open = false;
+    relay.cut();
+    await eventually('the outage is seen', () => !away.status.connected);
+    before.open();
+    await eventually('it has finished, and the server does not know', () => first.handled.has('old'));
+    const { streams } = await scene.jsm();
+    await streams.delete(scene.clusterId);
+    // Makes the stream and the durable again; the first event in it has the place of the old one.
+    const here = await scene.service('app', { retry: { delay: 50, jitter: 0 } });
+    const fails = second.handler(async (_data, { attempt, id }) => {
+      if (id !== 'new' || attempt > 1) return;
+      await after.opened;
+      throw new Error('not yet');
+    });
+    await here.subscribe('thing', fails, handler);
+    await second.emit(here, 'thing', 'new');
+    expect(second.acknowledged.get('new')?.sequence).toBe(first.acknowledged.get('old')?.sequence);
+    await eventually('it runs', () => second.runs.has('new'));
+
+    relay.open = true;
+    await eventually('it is connected again', () => away.status.connected);
+    // What it takes now, it asked for after it had sent what was left to send.
+    for (let n = 0; n < 10; n++) await second.emit(here, 'thing', `next-${n}`);
+    await eventually('the other instance takes events again', () => first.handled.size > 1);
+    expect((await scene.consumer('app__h')).ack_floor.stream_seq).toBe(0);
+    after.open();
+    // By either of them.
+    await eventually('it is tried again', () => [first, second].some(({ handled }) => handled.has('new')));
+    await scene.settled('app__h');
+  },
+);

@@ -148,7 +148,7 @@ describe('EventService.status', () => {
     expect(events.status).toEqual({
       state: 'running',
       connected: true,
-      problems: [],
+      problems: ['1 new dead letters in the cluster within the last minute'],
       subscriptions: [
         { name: 'mixed', patterns: ['job.*'], running: 1, succeeded: 1, retried: 1, deadLettered: 1 },
       ],

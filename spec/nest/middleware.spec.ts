@@ -149,6 +149,30 @@ describe('middleware', () => {
     expect(memory.bodies()).toEqual([1, 'user.created']);
   });
 
+  it('that was needed before it was made is looked up again when the application starts', async () => {
+    class Clock {
+      now = (): string => 'on time';
+    }
+    @Injectable()
+    class Stamp implements EventMiddleware {
+      constructor(private readonly clock?: Clock) {}
+      publish(_event: OutboundEvent, next: Next<EmitReceipt>): Promise<EmitReceipt> {
+        received.add(this.clock === undefined ? 'without a clock' : this.clock.now());
+        return next();
+      }
+    }
+    const early = {
+      provide: 'early',
+      inject: [EventService],
+      useFactory: (events: EventService) => events.emit('user.created', 'early'),
+    };
+    // Made only when the early emit is through: until then, Nest gives a `Stamp` that nothing was injected into.
+    const clock = { provide: Clock, inject: ['early'], useFactory: () => new Clock() };
+    const app = await start({ providers: [Stamp, clock, early] }, { middleware: [Stamp] });
+    await app.get(EventService).emit('user.created', 'late');
+    expect(received.items).toEqual(['without a clock', 'on time']);
+  });
+
   it('is named at start-up when it is a class whose dependencies nobody provides', async () => {
     @Injectable()
     class Broken implements EventMiddleware {

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
 import { EventsConfigurationError } from '../../core/errors';
-import type { EventSubscription } from '../../core/event-service';
+import type { EventSubscription } from '../../core/subscriptions';
 import type { SubscribeOptions } from '../../core/handler-definition';
 
 export interface EventsStrategyOptions {

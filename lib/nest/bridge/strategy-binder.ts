@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { HttpAdapterHost, MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
-import { EventService, type EventSubscription } from '../../core/event-service';
+import { EventService } from '../../core/event-service';
+import type { EventSubscription } from '../../core/subscriptions';
 import { EnhancerResolver } from '../enhancers/enhancer-resolver';
 import { HandlerBinder, type HandlerView } from '../handler-binder';
 import { EVENTS_OPTIONS, type ResolvedOptions } from '../options/resolve-options';

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import type { DeadLetter, DeadLetterFilter, DeadLetterPage } from '../../core/dead-letter-service';
+import type { DeadLetterFilter } from '../../core/dead-letter-filter';
+import type { DeadLetter } from '../../core/dead-letter-reading';
+import type { DeadLetterPage } from '../../core/dead-letter-service';
 import { NonRetryableError } from '../../core/errors';
 import { JsonCodec } from '../../core/json-codec';
 import { durableName } from '../../core/names';

@@ -1,8 +1,11 @@
-import type { DeadLetter, DeadLetterFilter } from '../../core/dead-letter-service';
+import type { DeadLetterFilter } from '../../core/dead-letter-filter';
+import type { DeadLetter } from '../../core/dead-letter-reading';
 import { decoding } from '../../core/decoding';
 import type { EventContext } from '../../core/event-context';
 import type { EmittedData, EventHandler, EventName } from '../../core/event-map';
-import { EventService, type EmitOptions, type EventSubscription } from '../../core/event-service';
+import type { EmitOptions } from '../../core/emitter';
+import { EventService } from '../../core/event-service';
+import type { EventSubscription } from '../../core/subscriptions';
 import type { SubscribeOptions } from '../../core/handler-definition';
 import type { EventHeaders } from '../../core/headers';
 import { JsonCodec } from '../../core/json-codec';

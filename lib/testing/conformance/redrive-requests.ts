@@ -35,6 +35,21 @@ export const redriveRequests: Chapter = (test, { durable, deadLetters }) => {
     assert.equal((await untilDead(billing, 1))[0]?.id, again.id);
   });
 
+  test('how often an event was redriven is counted here, whatever its sender says', async (harness) => {
+    const billing = await harness.service('billing', { maxRedrives: 1 });
+    const failing = await Repairable.on(billing, { retry: { attempts: 0 } });
+    await billing.publishRaw('invoice.issued', { 'Event-Redrives': '7', 'event-redrives': '7' }, '1');
+    const [letter] = await untilDead(billing, 1);
+    assert.ok(letter);
+    assert.equal(letter.redrives, 0);
+
+    await billing.events.deadLetters.redrive(letter.id);
+    await failing.failed.atLeast(2);
+    const [again] = await untilDead(billing, 1);
+    assert.equal(again?.redrives, 1);
+    await assert.rejects(billing.events.deadLetters.redrive(again.id), hasCode('redrive_limit'));
+  });
+
   test('what no handler can receive alone is refused, and stays a dead letter', async (harness) => {
     const billing = await harness.service('billing');
     await billing.on('invoice.issued', giveUp, { name: 'Cache.drop', broadcast: true });
@@ -48,14 +63,17 @@ export const redriveRequests: Chapter = (test, { durable, deadLetters }) => {
     const { deadLetters } = billing.events;
     failing.repair();
 
-    for (const id of hopeless) await assert.rejects(deadLetters.redrive(id), hasCode('no_handler'));
-    const { redriven, refused } = await deadLetters.redrive({});
-
-    assert.deepEqual(redriven, [idOf('Books.enter')]);
-    assert.deepEqual(
-      new Map(refused.map(({ id, error }) => [id, error.code])),
-      new Map(hopeless.map((id) => [id, 'no_handler'])),
-    );
+    for (const dryRun of [true, false]) {
+      for (const id of hopeless) {
+        await assert.rejects(deadLetters.redrive(id, { dryRun }), hasCode('no_handler'));
+      }
+      const { redriven, refused } = await deadLetters.redrive({}, { dryRun });
+      assert.deepEqual(redriven, [idOf('Books.enter')]);
+      assert.deepEqual(
+        new Map(refused.map(({ id, error }) => [id, error.code])),
+        new Map(hopeless.map((id) => [id, 'no_handler'])),
+      );
+    }
     await failing.handled.atLeast(1);
     const left = await untilDead(billing, 2);
     assert.deepEqual(left.map(({ id }) => id).sort(), hopeless.sort());

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import type { DeadLetter } from '../../core/dead-letter-service';
+import type { DeadLetter } from '../../core/dead-letter-reading';
 import { NonRetryableError } from '../../core/errors';
 import type { EventContext } from '../../core/event-context';
 import type { Chapter } from './chapter';

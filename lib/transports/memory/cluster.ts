@@ -112,7 +112,19 @@ export class MemoryCluster {
    * @throws EventsError `no_handler` when there is no such durable
    */
   redrive(letter: DeadLetterToRedrive, redrives: number, { clock }: Host): void {
-    const { id, headers } = letter;
+    const { streams, durable } = this.redrivable(letter);
+    const sequence = this.#redriven + 1;
+    const redrivenAt = clock.now();
+    if (streams.redriveIds.add(`${letter.id}-${redrives}`, sequence, redrivenAt) !== undefined) return;
+    this.#redriven = sequence;
+    durable.redrive(redrivenEvent(this.id, letter, redrives, { sequence, redrivenAt }));
+  }
+
+  /**
+   * The durable that the event of a dead letter can be put back to.
+   * @throws EventsError `no_handler` when there is none
+   */
+  redrivable({ id, headers }: DeadLetterToRedrive): { streams: Streams; durable: MemoryDurable } {
     const name = headers['Event-Origin-Durable'] ?? '';
     const durable = this.#durables.get(name);
     if (this.#streams === undefined || durable === undefined) {
@@ -123,11 +135,7 @@ export class MemoryCluster {
           `broadcast or ephemeral one, which cannot be redriven`,
       );
     }
-    const sequence = this.#redriven + 1;
-    const redrivenAt = clock.now();
-    if (this.#streams.redriveIds.add(`${id}-${redrives}`, sequence, redrivenAt) !== undefined) return;
-    this.#redriven = sequence;
-    durable.redrive(redrivenEvent(this.id, letter, redrives, { sequence, redrivenAt }));
+    return { streams: this.#streams, durable };
   }
 
   /** Durables of these services, as written, that nobody subscribes at this moment. */

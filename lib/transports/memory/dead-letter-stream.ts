@@ -1,6 +1,7 @@
 import { deadLetterHeaders, type DeadLetterOrigin } from '../../core/dead-letter';
 import type { EventHeaders } from '../../core/headers';
 import { deadLetterSubject } from '../../core/names';
+import { RecentDeadLetters } from '../../core/recent-dead-letters';
 import type { Failure } from '../../core/settlement';
 import { wireBytes, type BrokerMessage } from './message';
 import { MessageLog } from './message-log';
@@ -30,6 +31,7 @@ export class DeadLetterStream {
   readonly #clusterId: string;
   readonly #log: MessageLog<StoredDeadLetter>;
   readonly #subjects = new Set<string>();
+  readonly recent = new RecentDeadLetters();
 
   constructor(clusterId: string, limits: StreamLimits) {
     this.#clusterId = clusterId;
@@ -66,6 +68,7 @@ export class DeadLetterStream {
     const subject = deadLetterSubject(this.#clusterId, origin.durable, sequence, timestamp, name);
     if (this.#subjects.has(subject)) return;
     this.#subjects.add(subject);
+    this.recent.add(1, origin.lastFailedAt);
     const headers = Object.freeze(deadLetterHeaders(original, failure, origin));
     const dropped = this.#log.append({
       sequence: this.#log.last + 1,

@@ -1,3 +1,4 @@
+import { redrivesOf } from '../../core/dead-letter';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
@@ -165,6 +166,7 @@ export class MemoryDurable implements WorkSource {
       attempts,
       firstFailedAt: firstFailedAt ?? lastFailedAt,
       lastFailedAt,
+      ...('origin' in event ? { redrives: redrivesOf(event.headers) } : {}),
     });
   }
 }

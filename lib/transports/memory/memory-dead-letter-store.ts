@@ -27,6 +27,10 @@ export class MemoryDeadLetterStore implements DeadLetterStore {
     return letter && toDeadLetter(letter);
   }
 
+  async assertRedrivable(letter: StoredDeadLetter): Promise<void> {
+    this.cluster().redrivable(letter);
+  }
+
   async redrive(letter: StoredDeadLetter, redrives: number): Promise<void> {
     this.cluster().redrive(letter, redrives, this.host);
   }

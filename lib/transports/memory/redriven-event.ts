@@ -1,3 +1,4 @@
+import { REDRIVES } from '../../core/dead-letter';
 import type { StoredDeadLetter } from '../../core/dead-letter-store';
 import { emptyHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
@@ -22,7 +23,7 @@ export function redrivenEvent(
 ): RedrivenEvent {
   const headers = emptyHeaders();
   for (const [key, value] of Object.entries(told)) if (!NOT_KEPT.test(key)) headers[key] = value;
-  headers['Event-Redrives'] = String(redrives);
+  headers[REDRIVES] = String(redrives);
   const { sequence, redrivenAt } = place;
   const subject = told['Event-Origin-Subject'] ?? '';
   const time = Date.parse(told['Event-Origin-Time'] ?? '');

@@ -118,7 +118,14 @@ export class MemoryTransport implements EventTransport {
 
   status(): TransportStatus {
     const connected = this.#connection !== undefined && this.#closed === undefined;
-    return { connected, problems: [...this.#subscriptions].flatMap(({ source }) => source.problems()) };
+    const recent = this.#connection?.cluster.deadLetterStream?.recent;
+    return {
+      connected,
+      problems: [
+        ...(recent?.problems(this.#host.clock.now()) ?? []),
+        ...[...this.#subscriptions].flatMap(({ source }) => source.problems()),
+      ],
+    };
   }
 
   /** Absent before `connect()`, and where no application has made the streams. */

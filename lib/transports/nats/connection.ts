@@ -1,20 +1,8 @@
-import { readFileSync } from 'node:fs';
-import {
-  connect,
-  createInbox,
-  credsAuthenticator,
-  Events,
-  nkeyAuthenticator,
-  tokenAuthenticator,
-  usernamePasswordAuthenticator,
-  type Authenticator,
-  type ConnectionOptions,
-  type NatsConnection,
-  type Status,
-} from 'nats';
+import { connect, createInbox, Events, type ConnectionOptions, type NatsConnection, type Status } from 'nats';
 import { EventsError } from '../../core/errors';
 import { sanitize } from '../../core/names';
-import type { NatsCredentials, NatsTransportOptions } from './options';
+import { authenticatorOf, refusalOfCredentials } from './authentication';
+import type { NatsTransportOptions } from './options';
 import { Refusals, type Operation } from './refusals';
 import { SteadySubscription, type SteadyOptions } from './steady-subscription';
 
@@ -43,6 +31,8 @@ export class NatsLink {
   readonly #listeners = new Set<ConnectionListener>();
   readonly #subscriptions = new Set<SteadySubscription>();
   readonly refusals = new Refusals();
+  /** Why there is no connection, as far as the server or the secrets tell. */
+  readonly #complaints = new Set<string>();
   #nc: NatsConnection | undefined;
   #connected = false;
   #closing = false;
@@ -57,6 +47,7 @@ export class NatsLink {
   async connect(): Promise<void> {
     this.#nc = await this.#firstConnection();
     this.#connected = true;
+    this.#complaints.clear();
     const version = this.nc.info?.version ?? '0';
     if (!isSupported(version)) {
       await this.#nc.close();
@@ -76,7 +67,9 @@ export class NatsLink {
     let pause = FIRST_RETRY;
     let problem: unknown = new Error('the server did not answer');
     for (;;) {
-      const attempt = connect(connectionOptions(this.#options));
+      const attempt = connect(
+        connectionOptions(this.#options, (sentence) => this.#complain('warn', sentence)),
+      );
       try {
         return await within(deadline - Date.now(), attempt);
       } catch (error) {
@@ -106,6 +99,13 @@ export class NatsLink {
 
   get connected(): boolean {
     return this.#connected;
+  }
+
+  /** What is wrong with the connection itself at this moment. */
+  get problem(): string | undefined {
+    if (this.#connected || this.#closing) return undefined;
+    const why = [...this.#complaints].join('; ');
+    return why === '' ? 'not connected to NATS' : `not connected to NATS: ${why}`;
   }
 
   /** A subscription that outlives a refusal by the server. */
@@ -164,13 +164,16 @@ export class NatsLink {
         if (!this.#closing) this.#options.logger.warn('disconnected from NATS; reconnecting');
       } else if (status.type === Events.Reconnect) {
         this.#connected = true;
+        this.#complaints.clear();
         this.refusals.liftAll();
         this.#options.logger.log(`reconnected to NATS at ${this.nc.getServer()}`);
         this.#tell((listener) => listener.reconnected?.());
       } else if (status.type === Events.Error) {
         const context = status.permissionContext;
         if (context === undefined) {
-          this.#options.logger.error(`NATS: ${JSON.stringify(status.data)}`);
+          const refusal = refusalOfCredentials(status.data);
+          if (refusal === undefined) this.#options.logger.error(`NATS: ${JSON.stringify(status.data)}`);
+          else this.#complain('error', refusal);
           continue;
         }
         const operation = context.operation === 'publish' ? 'publish' : 'subscription';
@@ -182,6 +185,13 @@ export class NatsLink {
         this.#tell((listener) => listener.denied?.(operation, context.subject));
       }
     }
+  }
+
+  /** What holds at each try is told once, until there is a connection again. */
+  #complain(level: 'error' | 'warn', sentence: string): void {
+    if (this.#complaints.has(sentence)) return;
+    this.#complaints.add(sentence);
+    this.#options.logger[level](`not connected to NATS: ${sentence}`);
   }
 
   #onClosed(error: void | Error): void {
@@ -235,11 +245,14 @@ function isSupported(version: string): boolean {
   return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
 }
 
-function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
+function connectionOptions(
+  options: NatsTransportOptions,
+  tell: (sentence: string) => void,
+): ConnectionOptions {
   const { credentials, servers, app, clientId } = options;
   // nats.js ignores the scheme of a URL.
   const tls = credentials.tls ?? (servers.some((server) => server.startsWith('tls://')) ? {} : undefined);
-  const authenticator = authenticatorOf(credentials, options.logger.warn.bind(options.logger));
+  const authenticator = authenticatorOf(credentials, tell);
   return {
     servers: [...servers],
     name: clientId,
@@ -258,33 +271,3 @@ function connectionOptions(options: NatsTransportOptions): ConnectionOptions {
     ...(authenticator === undefined ? {} : { authenticator }),
   };
 }
-
-/**
- * Secrets are read when connecting, each time, so that rotated ones are picked up. An authenticator that throws would make
- * the client close the connection for good: the server's refusal of an empty answer only makes it try again.
- */
-function authenticatorOf(
-  credentials: NatsCredentials,
-  warn: (message: string) => void,
-): ConnectionOptions['authenticator'] {
-  const { user, pass, token, creds, nkeySeed, nkeyFile, authenticator } = credentials;
-  const steady = (answer: Authenticator): Authenticator => {
-    return (nonce) => {
-      try {
-        return answer(nonce);
-      } catch (error) {
-        warn(`the credentials for NATS cannot be read: ${(error as Error).message}`);
-        return undefined;
-      }
-    };
-  };
-  if (authenticator !== undefined) return authenticator.map(steady);
-  if (creds !== undefined) return steady(credsAuthenticator(() => secretIn(creds)));
-  if (nkeyFile !== undefined) return steady(nkeyAuthenticator(() => secretIn(nkeyFile)));
-  if (nkeySeed !== undefined) return steady(nkeyAuthenticator(Buffer.from(nkeySeed)));
-  if (token !== undefined) return tokenAuthenticator(token);
-  if (user !== undefined) return usernamePasswordAuthenticator(user, pass);
-  return undefined;
-}
-
-const secretIn = (path: string): Uint8Array => Buffer.from(readFileSync(path, 'utf8').trim());

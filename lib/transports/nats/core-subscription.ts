@@ -1,9 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Msg } from 'nats';
+import { EventsError } from '../../core/errors';
 import { textOf, type EventsLogger } from '../../core/logger';
 import { eventSubject } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../core/transport';
+import { until } from './api';
 import type { NatsLink } from './connection';
 import type { DeadLetters } from './dead-letters';
 import { NatsDelivery } from './nats-delivery';
@@ -54,6 +56,17 @@ export class CoreSubscription implements TransportSubscription {
         onMessage: (msg) => this.#onMessage(msg),
       }),
     );
+  }
+
+  /**
+   * Resolves when it holds at the server, and a refusal would have arrived.
+   * @throws EventsError `permission_denied`, `jetstream_unavailable` after `timeout` milliseconds without a connection
+   */
+  async established(timeout: number): Promise<void> {
+    const { handler } = this.#spec;
+    await until(timeout, `handler '${handler}'`, () => this.#parts.link.flush(timeout));
+    if (this.problem === undefined) return;
+    throw new EventsError('permission_denied', `cannot subscribe '${handler}': ${this.problem}`);
   }
 
   start(): void {
@@ -181,10 +194,8 @@ export class CoreSubscription implements TransportSubscription {
     const started = this.#state === 'started';
     const deadline = Date.now() + timeout;
     this.#state = 'stopping';
-    if (this.#parts.link.connected) {
-      const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
-      await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
-    }
+    const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
+    await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
     for (const timer of this.#retries.keys()) clearTimeout(timer);
     const unhandled = started ? 0 : this.#buffer.splice(0).length;
     this.#limit = Infinity;

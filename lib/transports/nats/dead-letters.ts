@@ -20,6 +20,8 @@ export interface Origin extends Position {
   readonly firstFailedAt: number;
   /** What tells this dead letter from others, where it is not the place in the event stream. */
   readonly identity?: Position;
+  /** Of an event that was redriven: how often. */
+  readonly redrives?: number;
 }
 
 /** Writes events that are given up to the dead-letter stream. */
@@ -36,11 +38,13 @@ export class DeadLetters {
     delivery: Delivery,
     { durable, app, handler }: Pick<SubscriptionSpec, 'durable' | 'app' | 'handler'>,
     failure: Failure,
-    { stream, sequence, timestamp, subject, storedAt, firstFailedAt, identity }: Origin,
+    { identity, timestamp, ...from }: Origin,
   ): Promise<void> {
+    const { sequence } = from;
     const at = identity ?? { sequence, timestamp: sequence === 0 ? randomUUID() : timestamp };
     const origin = {
-      ...{ stream, sequence, subject, storedAt, durable, app, handler, firstFailedAt },
+      ...from,
+      ...{ durable, app, handler },
       attempts: delivery.attempt,
       lastFailedAt: Date.now(),
     };
@@ -51,16 +55,13 @@ export class DeadLetters {
         'Nats-Expected-Last-Subject-Sequence': '0',
       });
     let header = encode(delivery.headers);
-    // What bounds the redrives stays, whatever else has to go.
-    const redrives = delivery.headers['Event-Redrives'];
-    const kept: Record<string, string> = redrives === undefined ? {} : { 'Event-Redrives': redrives };
     let { body } = delivery;
     // Whatever we emitted leaves room for the failure; an event from elsewhere may not.
     if (header.length + body.length > this.maxPayload()) {
-      header = encode(emptyHeaders(), { ...kept, 'Event-Failure-Omitted': 'headers' });
+      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers' });
     }
     if (header.length + body.length > this.maxPayload()) {
-      header = encode(emptyHeaders(), { ...kept, 'Event-Failure-Omitted': 'headers, body' });
+      header = encode(emptyHeaders(), { 'Event-Failure-Omitted': 'headers, body' });
       body = new Uint8Array();
     }
     try {

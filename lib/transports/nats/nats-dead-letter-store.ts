@@ -1,7 +1,8 @@
 import type { JetStreamManager } from 'nats';
+import { REDRIVES } from '../../core/dead-letter';
 import type { DeadLetterScan, DeadLetterStore, StoredDeadLetter } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
-import { emptyHeaders } from '../../core/headers';
+import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { deadLetterStream, retryStream, retrySubject } from '../../core/names';
 import { apiErrorCode, until } from './api';
 import type { NatsLink } from './connection';
@@ -53,9 +54,9 @@ export class NatsDeadLetterStore implements DeadLetterStore {
     return message?.sequence === Number(id) ? toDeadLetter(message) : undefined;
   }
 
-  async redrive({ id, headers, body }: StoredDeadLetter, redrives: number): Promise<void> {
-    const { durables, publisher, clusterId, timeout } = this.#parts;
-    const durable = headers['Event-Origin-Durable'] ?? '';
+  async assertRedrivable({ id, headers }: StoredDeadLetter): Promise<void> {
+    const { durables, timeout } = this.#parts;
+    const durable = durableOf(headers);
     const handler = headers['Event-Origin-Handler'] ?? durable;
     if (
       !durable.includes('__') ||
@@ -74,14 +75,20 @@ export class NatsDeadLetterStore implements DeadLetterStore {
           `${headers['Event-Origin-Sequence']} of stream '${headers['Event-Origin-Stream']}'`,
       );
     }
+  }
+
+  async redrive(letter: StoredDeadLetter, redrives: number): Promise<void> {
+    await this.assertRedrivable(letter);
+    const { id, headers, body } = letter;
+    const { publisher, clusterId, timeout } = this.#parts;
     const kept = emptyHeaders();
     for (const [key, value] of Object.entries(headers)) {
       if (!/^(?:event-failure-|nats-)/i.test(key)) kept[key] = value;
     }
-    kept['Event-Redrives'] = String(redrives);
+    kept[REDRIVES] = String(redrives);
     kept['Nats-Msg-Id'] = `${id}-${redrives}`;
     await publisher.publish({
-      subject: retrySubject(clusterId, durable),
+      subject: retrySubject(clusterId, durableOf(headers)),
       header: encodeHeaders(kept),
       body,
       stream: retryStream(clusterId),
@@ -108,6 +115,8 @@ export class NatsDeadLetterStore implements DeadLetterStore {
     return until(timeout, `stream '${this.#stream}'`, () => readStream(link.nc, jsm, inboxPrefix, query));
   }
 }
+
+const durableOf = (headers: EventHeaders): string => headers['Event-Origin-Durable'] ?? '';
 
 const toDeadLetter = ({ sequence, headers, body, storedAt }: StoredMessage): StoredDeadLetter => ({
   id: String(sequence),

@@ -1,4 +1,5 @@
 import type { ConsumerInfo, Msg } from 'nats';
+import { redrivesOf } from '../../core/dead-letter';
 import { durableOfRetry, eventNameOf, retryStream } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
@@ -102,6 +103,7 @@ export class RetrySource implements PullSource {
     await this.parts.deadLetters.write(delivery, spec, failure, {
       ...origin,
       firstFailedAt,
+      redrives: redrivesOf(headers),
       // The place in the retry stream is the identity here: the dead letter it comes from may still be there.
       identity: position,
     });

@@ -66,12 +66,14 @@ export class SteadySubscription {
     this.#options.onRestored?.();
   }
 
-  /** Resolves when the server has seen the end of it and all that came before is here. */
+  /** Resolves when the server has seen the end of it and all that came before is here; at once without a connection. */
   async drain(): Promise<void> {
     this.#ended = true;
     this.#unlisten();
     this.#link.forget(this);
-    if (this.#refused === undefined) await this.#subscription.drain();
+    // Forgotten by the client, it is not asked for again at the next reconnect.
+    if (!this.#link.connected) this.#subscription.unsubscribe();
+    else if (this.#refused === undefined) await this.#subscription.drain();
   }
 
   #open(): Subscription {

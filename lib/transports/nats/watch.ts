@@ -1,25 +1,23 @@
 import type { JetStreamManager, StreamInfo } from 'nats';
 import { deadLetterStream, retryStream } from '../../core/names';
+import { RecentDeadLetters } from '../../core/recent-dead-letters';
 import { apiErrorCode, STREAM_NOT_FOUND } from './api';
 import type { PullSubscription } from './pull-subscription';
 
 /** Milliseconds between two looks at the streams, and how many consumers are looked at each second. */
 const INTERVAL = 4000;
 const CONSUMERS_A_SECOND = 4;
-/** Milliseconds for which new dead letters are a problem to be seen. */
-const RECENT = 60_000;
 
 /** Looks after what can go wrong at the server without a word to its clients: streams and consumers that are gone. */
 export class Watch {
   readonly #jsm: JetStreamManager;
   readonly #clusterId: string;
   readonly #pulls: () => readonly PullSubscription[];
+  readonly #recent = new RecentDeadLetters();
   #problems: string[] = [];
   #lookedAt = 0;
   #streams: readonly StreamInfo[] = [];
   #deadLettersSeen: number | undefined;
-  #deadLettersNew = 0;
-  #deadLettersNewAt = 0;
   #turn = 0;
   #looking = false;
 
@@ -62,13 +60,10 @@ export class Watch {
 
   #newDeadLetters(last: number, now: number): string[] {
     if (this.#deadLettersSeen !== undefined && last > this.#deadLettersSeen) {
-      if (now - this.#deadLettersNewAt > RECENT) this.#deadLettersNew = 0;
-      this.#deadLettersNew += last - this.#deadLettersSeen;
-      this.#deadLettersNewAt = now;
+      this.#recent.add(last - this.#deadLettersSeen, now);
     }
     this.#deadLettersSeen = last;
-    if (this.#deadLettersNew === 0 || now - this.#deadLettersNewAt > RECENT) return [];
-    return [`${this.#deadLettersNew} new dead letters in the cluster within the last minute`];
+    return this.#recent.problems(now);
   }
 
   async #lookAtConsumers(): Promise<void> {

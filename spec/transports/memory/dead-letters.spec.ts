@@ -74,4 +74,19 @@ describe('dead letters of a memory broker', () => {
     const durables = app.broker.deadLetters('shop').map(({ headers }) => headers['Event-Origin-Durable']);
     expect(durables.sort()).toEqual(['a', 'b', 'c']);
   });
+
+  it('are a problem to be seen for a minute', async () => {
+    const handler = await Handler.on(app, {}, ({ body }) => (String(body) === 'last' ? ACK : DEAD));
+    expect(app.status().problems).toEqual([]);
+    for (const body of ['a', 'b', 'last']) await app.publish(setup.message(body));
+    await handler.received(3);
+    expect(app.status().problems).toEqual(['2 new dead letters in the cluster within the last minute']);
+
+    setup.clock.advance(60_001);
+    expect(app.status().problems).toEqual([]);
+    await app.publish(setup.message('c'));
+    await app.publish(setup.message('last'));
+    await handler.received(5);
+    expect(app.status().problems).toEqual(['1 new dead letters in the cluster within the last minute']);
+  });
 });

@@ -1,0 +1,178 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { CircuitBreaker } from './circuit-breaker';
+import { systemClock, type Clock } from './clock';
+import { createConsumer, type SubscriptionCounters } from './consumer';
+import { EventsError } from './errors';
+import {
+  identityOf,
+  resolveSubscribeOptions,
+  specsOf,
+  type HandlerDefinition,
+  type SubscriptionDefaults,
+} from './handler-definition';
+import type { EventsLogger } from './logger';
+import { composeConsume, type Stage } from './middleware';
+import type { EventTransport, TransportSubscription } from './transport';
+
+/** A handler that is bound. */
+export interface EventSubscription {
+  /** Identity of the handler. */
+  readonly name: string;
+  readonly patterns: readonly string[];
+  /**
+   * Stops delivery to this handler and waits for what runs, `shutdownTimeout` at most. The broker keeps a durable's events
+   * for when it is back. Called within the handler it stops, which would be waiting for itself, it does not wait.
+   */
+  unsubscribe(): Promise<void>;
+}
+
+export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
+  readonly name: string;
+  readonly patterns: readonly string[];
+}
+
+interface Bound extends EventSubscription {
+  readonly counters: SubscriptionCounters;
+  breaker: CircuitBreaker | undefined;
+  readonly transports: TransportSubscription[];
+}
+
+export interface SubscriptionsParts {
+  readonly transport: EventTransport;
+  readonly stages: readonly Stage[];
+  readonly defaults: SubscriptionDefaults;
+  /** Milliseconds a stop lets running handlers take. */
+  readonly shutdownTimeout: number;
+  /** Whether handlers are subscribed at all; `false` for programs that only emit. */
+  readonly consume: boolean;
+  /** @throws EventsError `unknown_event` if no handler may listen to this pattern */
+  readonly assertKnown?: (pattern: string, handler: string) => void;
+  /** Of circuit breakers. Default: the system's. */
+  readonly clock?: Clock;
+  readonly logger: EventsLogger;
+}
+
+/** The handlers of one service: bound, started and stopped. */
+export class Subscriptions {
+  readonly #parts: SubscriptionsParts;
+  readonly #bound = new Map<string, Bound>();
+  /** Whose handler is running. */
+  readonly #handling = new AsyncLocalStorage<Bound>();
+  #state: 'bound' | 'started' | 'stopping' = 'bound';
+
+  constructor(parts: SubscriptionsParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
+  async bind(definition: HandlerDefinition): Promise<EventSubscription> {
+    const { defaults, transport, consume, logger, clock = systemClock } = this.#parts;
+    const { name, patterns } = definition;
+    const options = resolveSubscribeOptions(definition, defaults);
+    const specs = specsOf(definition, defaults.app, options);
+    for (const pattern of patterns) this.#parts.assertKnown?.(pattern, name);
+
+    const identity = identityOf(name);
+    const other = this.#bound.get(identity);
+    if (other !== undefined) {
+      throw new EventsError(
+        'duplicate_handler',
+        `two handlers have the identity '${identity}': '${other.name}' (${other.patterns.join(', ')}) and ` +
+          `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
+      );
+    }
+    const counters = { running: 0, succeeded: 0, retried: 0, deadLettered: 0 };
+    const transports: TransportSubscription[] = [];
+    const bound: Bound = {
+      name,
+      patterns,
+      counters,
+      breaker: undefined,
+      transports,
+      unsubscribe: () => this.#unsubscribe(identity, bound),
+    };
+    this.#bound.set(identity, bound);
+    if (!consume) return bound;
+
+    if (options.circuitBreaker !== undefined) {
+      const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
+      bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger, clock);
+    }
+    const pipeline = composeConsume(this.#parts.stages, async (event) =>
+      definition.handler(event.data, event),
+    );
+    const consumer = createConsumer({
+      name,
+      retry: options.retry,
+      timeout: options.timeout,
+      pipeline: (event) => this.#handling.run(bound, pipeline, event),
+      counters,
+      breaker: bound.breaker,
+      logger,
+    });
+    const results = await Promise.allSettled(specs.map((spec) => transport.subscribe(spec, consumer)));
+    for (const result of results) if (result.status === 'fulfilled') transports.push(result.value);
+    const failed = results.find((result) => result.status === 'rejected');
+    // A drain or an unsubscribe may have come in between; then nobody else would stop these.
+    if (failed !== undefined || this.#bound.get(identity) !== bound || this.#state === 'stopping') {
+      this.#bound.delete(identity);
+      bound.breaker?.stop();
+      await Promise.all(transports.map((transport) => transport.stop(0)));
+      if (failed !== undefined) throw failed.reason;
+      throw new EventsError('closed', `'${name}' was unsubscribed while it was being subscribed`);
+    }
+    if (this.#state === 'started') for (const transport of transports) transport.start();
+    return bound;
+  }
+
+  /** Begins delivery to all of them, bound already or later. */
+  start(): void {
+    this.#state = 'started';
+    for (const { transports } of this.#bound.values()) for (const transport of transports) transport.start();
+  }
+
+  /** Stops all; nothing can be bound any more. Never rejects. */
+  async stopAll(): Promise<void> {
+    const { shutdownTimeout, logger } = this.#parts;
+    this.#state = 'stopping';
+    for (const { breaker } of this.#bound.values()) breaker?.stop();
+    const subscriptions = [...this.#bound.values()].flatMap(({ transports }) => transports);
+    const results = await Promise.allSettled(
+      subscriptions.map((subscription) => subscription.stop(shutdownTimeout)),
+    );
+    for (const result of results) {
+      if (result.status === 'rejected')
+        logger.error(`a subscription did not stop cleanly: ${String(result.reason)}`);
+    }
+  }
+
+  /** What is wrong with them at this moment, one sentence each. */
+  get problems(): string[] {
+    return [...this.#bound.values()]
+      .filter(({ breaker }) => breaker?.closed === false)
+      .map(({ name }) => `the circuit of '${name}' is open: all its events fail`);
+  }
+
+  get status(): SubscriptionStatus[] {
+    return [...this.#bound.values()].map(({ name, patterns, counters }) => ({ name, patterns, ...counters }));
+  }
+
+  async #unsubscribe(identity: string, bound: Bound): Promise<void> {
+    // Ended before; the identity may be another subscription's by now.
+    if (this.#bound.get(identity) !== bound) return;
+    bound.breaker?.stop();
+    const stopped = this.#stop(identity, bound);
+    if (this.#handling.getStore() !== bound) return stopped;
+    const { logger } = this.#parts;
+    stopped.catch((error: unknown) => {
+      logger.error(`the subscription of '${bound.name}' did not stop cleanly: ${String(error)}`);
+    });
+  }
+
+  async #stop(identity: string, bound: Bound): Promise<void> {
+    const { shutdownTimeout } = this.#parts;
+    await Promise.all(bound.transports.map((transport) => transport.stop(shutdownTimeout)));
+    // Only now may the identity be used again: two subscriptions of one identity would share its events.
+    if (this.#bound.get(identity) === bound) this.#bound.delete(identity);
+  }
+}

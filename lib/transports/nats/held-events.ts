@@ -1,0 +1,172 @@
+import type { Msg } from 'nats';
+import type { Failure, Settlement } from '../../core/settlement';
+import type { Delivery } from '../../core/transport';
+import type { AckInfo } from './ack-subject';
+import { LateSettlements } from './late-settlements';
+import type { PullParts } from './pull-parts';
+import type { Position, PullSource } from './pull-source';
+
+const DEAD_LETTER_RETRY = 5000;
+/** Milliseconds (100 days): in nanoseconds still an exact number. */
+const MAX_DELAY = 8_640_000_000;
+const MAX_REMEMBERED_FAILURES = 50_000;
+
+const ACK = Buffer.from('+ACK');
+const NAK = Buffer.from('-NAK');
+const WORKING = Buffer.from('+WPI');
+const TERM = Buffer.from('+TERM');
+
+/** An event this process holds: buffered, running, or being written as a dead letter. */
+export interface Held extends Position {
+  readonly delivery: Delivery;
+  /** Where to settle; replaced when the server delivers the event again while it is held. */
+  reply: string;
+  settled: boolean;
+  /** When the server was last told that it is in hands. */
+  toldAt: number;
+}
+
+/** The events of one subscription that are in hands here: kept alive at the server, and settled once. */
+export class HeldEvents {
+  readonly #parts: PullParts;
+  readonly #source: PullSource;
+  readonly #streamCreated: () => string;
+  readonly #held = new Map<number, Held>();
+  /** First failure of events that wait for their next attempt, by sequence. */
+  readonly #failedAt = new Map<number, number>();
+  readonly #late: LateSettlements;
+  #problem: string | undefined;
+
+  /** @param streamCreated when the stream was created that is consumed at this moment */
+  constructor(parts: PullParts, source: PullSource, streamCreated: () => string) {
+    this.#parts = parts;
+    this.#source = source;
+    this.#streamCreated = streamCreated;
+    this.#late = new LateSettlements(parts.link, parts.jsm, source.stream);
+  }
+
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** @returns `undefined` when it is in hands already: it goes on there, and settles there */
+  take(msg: Msg, info: AckInfo, now: number): Held | undefined {
+    const { sequence, timestamp } = info;
+    const reply = msg.reply as string;
+    const again = this.#held.get(sequence);
+    if (again !== undefined && again.timestamp === timestamp) {
+      // The server lost our heartbeat.
+      again.reply = reply;
+      return undefined;
+    }
+    const delivery = this.#source.toDelivery(msg, info);
+    const held: Held = { delivery, sequence, timestamp, reply, settled: false, toldAt: now };
+    this.#held.set(sequence, held);
+    return held;
+  }
+
+  /** Called once a second. */
+  keepAlive(now: number): void {
+    for (const held of this.#held.values()) {
+      if (now - held.toldAt < this.#parts.ackWait / 3) continue;
+      held.toldAt = now;
+      if (this.#parts.link.connected) this.#send(held.reply, WORKING);
+    }
+  }
+
+  /** @param stopping a failure then may come of the stopping itself: another instance tries again */
+  async settle(held: Held, settlement: Settlement, stopping: boolean): Promise<void> {
+    if (held.settled) return;
+    if (settlement.kind === 'ack') {
+      if (this.#failedAt.size > 0) this.#failedAt.delete(held.sequence);
+      this.#finish(held, ACK);
+    } else if (stopping) {
+      this.#finish(held, settlement.kind === 'retry' && settlement.delay > 0 ? nak(settlement.delay) : NAK);
+    } else if (settlement.kind === 'retry') {
+      if (!this.#failedAt.has(held.sequence) && this.#failedAt.size < MAX_REMEMBERED_FAILURES) {
+        this.#failedAt.set(held.sequence, Date.now());
+      }
+      this.#finish(held, nak(settlement.delay));
+    } else {
+      await this.#deadLetter(held, settlement.failure);
+    }
+  }
+
+  /** Unsettled, the server delivers it again after the acknowledgement wait. */
+  drop(held: Held): void {
+    this.#held.delete(held.sequence);
+  }
+
+  handBack(held: Held): void {
+    this.#finish(held, NAK);
+  }
+
+  /** Hands back what came too late to be taken. */
+  refuse(msg: Msg): void {
+    this.#send(msg.reply as string, NAK);
+  }
+
+  handBackAll(): void {
+    for (const held of [...this.#held.values()]) this.#finish(held, NAK);
+  }
+
+  /** Everything up to this sequence is settled, by whomever. */
+  settledTo(floor: number): void {
+    for (const sequence of this.#failedAt.keys()) if (sequence <= floor) this.#failedAt.delete(sequence);
+  }
+
+  /** The stream was made anew and counts from one: an old settlement would hit another event. */
+  forget(): void {
+    for (const held of this.#held.values()) held.settled = true;
+    this.#held.clear();
+    this.#failedAt.clear();
+  }
+
+  /** Settles what could not be while there was no connection. */
+  reconnected(): void {
+    void this.#late.send();
+  }
+
+  /** Resolves when all that was finished is settled; @returns what was given up after `timeout` milliseconds */
+  settled(timeout: number): Promise<number> {
+    return this.#late.sent(timeout);
+  }
+
+  /** Stored and confirmed first, ended at the broker second: after a crash in between it is written again, once. */
+  async #deadLetter(held: Held, failure: Failure): Promise<void> {
+    const { delivery, sequence } = held;
+    const firstFailedAt =
+      this.#failedAt.get(sequence) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
+    try {
+      await this.#source.deadLetter(delivery, failure, held, firstFailedAt);
+    } catch (error) {
+      this.#problem = `a dead letter could not be written: ${(error as Error).message}`;
+      this.#parts.logger.error(
+        `'${delivery.name}' (stream ${this.#source.stream}, sequence ${sequence}) of '${this.#source.label}' could not be ` +
+          `dead-lettered and stays in the stream; tried again in ${DEAD_LETTER_RETRY} ms: ${(error as Error).message}`,
+      );
+      this.#finish(held, nak(DEAD_LETTER_RETRY));
+      await this.#parts.provision().catch(() => undefined);
+      return;
+    }
+    this.#problem = undefined;
+    this.#failedAt.delete(sequence);
+    this.#finish(held, TERM);
+  }
+
+  #finish(held: Held, payload: Uint8Array): void {
+    if (held.settled) return;
+    held.settled = true;
+    if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
+    const { reply } = held;
+    if (this.#parts.link.connected) return this.#send(reply, payload);
+    this.#late.add({ reply, payload, streamCreated: this.#streamCreated(), pressing: payload !== NAK });
+  }
+
+  #send(reply: string, payload: Uint8Array): void {
+    this.#parts.link.nc.publish(reply, payload);
+  }
+}
+
+const nak = (delay: number): Uint8Array =>
+  Buffer.from(`-NAK {"delay": ${Math.min(MAX_DELAY, Math.max(1, Math.round(delay))) * 1_000_000}}`);
