@@ -26,40 +26,37 @@ fault('F25 a server that stands still holds up no shutdown', async (scene, serve
 });
 
 for (const end of ['drain', 'unsubscribe'] as const) {
-  fault(
-    `F25 what was finished in an outage is settled after it, also by ${end}()`,
-    async (scene, server) => {
-      const gate = new Gate();
-      const ledger = new Ledger();
-      const service = await scene.service('app', { shutdownTimeout: 60_000 });
-      const work = ledger.handler((_data, { id }) => (id === 'slow' ? gate.opened : undefined));
-      const subscription = await service.subscribe('thing', work, { name: 'h', concurrency: 1 });
-      await ledger.emit(service, 'thing', 'slow');
-      await ledger.emit(service, 'thing', 'buffered');
-      await eventually('one runs, one waits', async () => {
-        return ledger.runs.has('slow') && (await scene.consumer('app__h')).num_ack_pending === 2;
-      });
-      await server.kill();
-      await eventually('the outage is seen', () => !service.status.connected);
-      gate.open();
-      const ended = end === 'drain' ? service.drain() : subscription.unsubscribe();
-      await eventually('it has finished', () => ledger.handled.has('slow'));
-      await server.restart();
-      await ended;
+  fault(`F25 what was finished in an outage is settled after it, also by ${end}()`, async (scene, server) => {
+    const gate = new Gate();
+    const ledger = new Ledger();
+    const service = await scene.service('app', { shutdownTimeout: 60_000 });
+    const work = ledger.handler((_data, { id }) => (id === 'slow' ? gate.opened : undefined));
+    const subscription = await service.subscribe('thing', work, { name: 'h', concurrency: 1 });
+    await ledger.emit(service, 'thing', 'slow');
+    await ledger.emit(service, 'thing', 'buffered');
+    await eventually('one runs, one waits', async () => {
+      return ledger.runs.has('slow') && (await scene.consumer('app__h')).num_ack_pending === 2;
+    });
+    await server.kill();
+    await eventually('the outage is seen', () => !service.status.connected);
+    gate.open();
+    const ended = end === 'drain' ? service.drain() : subscription.unsubscribe();
+    await eventually('it has finished', () => ledger.handled.has('slow'));
+    await server.restart();
+    await ended;
 
-      // The other one was handed back: nobody waits for the server to miss it.
-      await eventually('the server knows', async () => {
-        const { num_ack_pending, ack_floor } = await scene.consumer('app__h');
-        return ack_floor.stream_seq === 1 && num_ack_pending <= 1;
-      });
-      const successor = await scene.service('app');
-      await successor.subscribe('thing', ledger.handler(), { name: 'h' });
-      await eventually('it is handled', () => ledger.handled.has('buffered'));
-      await scene.settled('app__h');
-      expect(ledger.runs.get('slow')).toHaveLength(1);
-      expect(scene.log.find('warn', /delivered again/)).toEqual([]);
-    },
-  );
+    // The other one was handed back: nobody waits for the server to miss it.
+    await eventually('the server knows', async () => {
+      const { num_ack_pending, ack_floor } = await scene.consumer('app__h');
+      return ack_floor.stream_seq === 1 && num_ack_pending <= 1;
+    });
+    const successor = await scene.service('app');
+    await successor.subscribe('thing', ledger.handler(), { name: 'h' });
+    await eventually('it is handled', () => ledger.handled.has('buffered'));
+    await scene.settled('app__h');
+    expect(ledger.runs.get('slow')).toHaveLength(1);
+    expect(scene.log.find('warn', /delivered again/)).toEqual([]);
+  });
 }
 
 fault('F25 a subscription that ends in an outage leaves nothing behind', async (scene, server) => {
