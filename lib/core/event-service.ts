@@ -41,10 +41,10 @@ export interface EmitOptions {
   time?: Date;
 }
 
-/** One event of an `emitMany`. */
-export type EventToEmit = {
-  [N in EventName]: { name: N; data: EmittedData<N>; options?: EmitOptions };
-}[EventName];
+/** One event of an `emitMany`; of a name, `EventToEmit<N>['data']` is what `emit` takes. */
+export type EventToEmit<N extends EventName = EventName> = {
+  [K in N]: { name: K; data: EmittedData<K>; options?: EmitOptions };
+}[N];
 
 /** Thrown by `emitMany` when some events were not stored; `results` tells which, in the order given. */
 export class EmitManyError extends EventsError {
@@ -176,9 +176,10 @@ export class EventService {
    * Resolves when the broker knows the subscription. Before the application has started, delivery waits for it.
    */
   async subscribe<const P extends string>(
-    // The intersection infers the pattern from the argument, and then judges it.
+    // The intersection infers the pattern from the argument, and then judges it. A name that is a type parameter cannot be
+    // judged yet; that it is a name is enough.
     // eslint-disable-next-line @typescript-eslint/no-duplicate-type-constituents
-    pattern: P & Subscribable<P>,
+    pattern: (P & Subscribable<P>) | (P & EventName),
     handler: EventHandler<HandledData<P>>,
     options: SubscribeOptions = {},
   ): Promise<EventSubscription> {
