@@ -27,10 +27,10 @@ export interface EmitOptions {
   time?: Date;
 }
 
-/** One event of an `emitMany`. */
-export type EventToEmit = {
-  [N in EventName]: { name: N; data: EmittedData<N>; options?: EmitOptions };
-}[EventName];
+/** One event of an `emitMany`; of a name, `EventToEmit<N>['data']` is what `emit` takes. */
+export type EventToEmit<N extends EventName = EventName> = {
+  [K in N]: { name: K; data: EmittedData<K>; options?: EmitOptions };
+}[N];
 
 /** Thrown by `emitMany` when some events were not stored; `results` tells which, in the order given. */
 export class EmitManyError extends EventsError {

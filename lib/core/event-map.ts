@@ -25,8 +25,9 @@ type IsLoose = [Declared] extends [never] ? true : false;
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 type Loose = any;
 
-/** The names that can be emitted. */
-export type EventName = IsLoose extends true ? string : Declared;
+/** The names that can be emitted. Not by way of `Declared`, which a message of the compiler would name instead of them. */
+// eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents
+export type EventName = IsLoose extends true ? string : keyof EventMap & string;
 
 type Entry<N extends string> = N extends keyof EventMap ? EventMap[N] : never;
 
@@ -58,17 +59,39 @@ type MatchTokens<P extends string, N extends string> = P extends '>'
         ? true
         : false;
 
-/** The declared names a pattern matches; for several patterns, those that any of them matches. */
-export type MatchingNames<P extends string> = P extends string
-  ? { [N in Declared]: MatchTokens<P, N> extends true ? N : never }[Declared]
+// What a pattern asks of a name at least. Cheap to compare with, unlike the tokens: of hundreds of names few are left.
+type Shape<P extends string> = P extends `${infer PH}.${infer PT}`
+  ? `${ShapeOfToken<PH>}.${Shape<PT>}`
+  : ShapeOfToken<P>;
+type ShapeOfToken<T extends string> = T extends '*' | '>' ? string : T;
+type Matching<P extends string, N extends string> = N extends string
+  ? MatchTokens<P, N> extends true
+    ? N
+    : never
   : never;
 
-/** The names or patterns that can be listened to; one that matches no declared event is `never`. */
+/** The declared names a pattern matches; for several patterns, those that any of them matches. */
+export type MatchingNames<P extends string> = P extends Declared
+  ? P
+  : P extends '>'
+    ? Declared
+    : string extends P
+      ? never
+      : // eslint-disable-next-line @typescript-eslint/no-redundant-type-constituents
+        Matching<P, Declared & Shape<P>>;
+
+declare const NO_EVENT: unique symbol;
+/** What the compiler names in its message where a name or a pattern matches nothing in `EventMap`. */
+export interface NoEventMatches<P extends string> {
+  readonly [NO_EVENT]: P;
+}
+
+/** The names or patterns that can be listened to; of one that matches no declared event, what no string is. */
 export type Subscribable<P extends string> = IsLoose extends true
   ? P
   : P extends string
     ? [MatchingNames<P>] extends [never]
-      ? never
+      ? NoEventMatches<P>
       : P
     : never;
 

@@ -84,9 +84,10 @@ export class EventService {
    * Resolves when the broker knows the subscription. Before the application has started, delivery waits for it.
    */
   async subscribe<const P extends string>(
-    // The intersection infers the pattern from the argument, and then judges it.
+    // The intersection infers the pattern from the argument, and then judges it. A name that is a type parameter cannot be
+    // judged yet; that it is a name is enough.
     // eslint-disable-next-line @typescript-eslint/no-duplicate-type-constituents
-    pattern: P & Subscribable<P>,
+    pattern: (P & Subscribable<P>) | (P & EventName),
     handler: EventHandler<HandledData<P>>,
     options: SubscribeOptions = {},
   ): Promise<EventSubscription> {

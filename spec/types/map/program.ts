@@ -122,6 +122,10 @@ export class Handlers {
   @OnEvent('system-started.>')
   tooLong(): void {}
 
+  // @ts-expect-error a pattern that is any string may match none
+  @OnEvent(String('user.*'))
+  anyString(): void {}
+
   // @ts-expect-error one name of the list is unknown
   @OnEvent(['user.created', 'user.craeted'])
   unknownInList(): void {}
@@ -183,6 +187,8 @@ export async function subscribing(events: EventService, handlers: Handlers): Pro
   await events.subscribe('user.craeted', () => undefined);
   // @ts-expect-error a wildcard that matches no event
   await events.subscribe('vendor.>', () => undefined);
+  // @ts-expect-error a pattern that is any string may match none
+  await events.subscribe(String('user.*'), () => undefined);
   // @ts-expect-error the data has no such property
   await events.subscribe('user.created', (event) => event.amount);
   // @ts-expect-error user.deleted has no email
