@@ -42,15 +42,27 @@ export function decodeAttribute(value: string): string {
   }
 }
 
-/** The headers of an event as it goes on the wire: the user's, then the attributes. */
-export function toWireHeaders(event: OutboundEvent, encoded: EncodedData): EventHeaders {
-  const headers = Object.assign(emptyHeaders(), event.headers);
+/**
+ * The headers of an event as it goes on the wire: the user's, then the attributes.
+ * @param own the user's, checked
+ * @param time of the event, as ISO 8601
+ */
+export function toWireHeaders(
+  event: Omit<OutboundEvent, 'headers'>,
+  own: EventHeaders,
+  encoded: EncodedData,
+  time: string,
+): EventHeaders {
+  const headers = emptyHeaders();
+  for (const key in own) headers[key] = own[key] as string;
   headers[CE.specversion] = '1.0';
   headers[CE.id] = encodeAttribute(event.id);
   headers[CE.source] = encodeAttribute(event.source);
   headers[CE.type] = event.name;
-  headers[CE.time] = event.time.toISOString();
-  headers[CE.correlationId] = encodeAttribute(event.correlationId ?? event.id);
+  headers[CE.time] = time;
+  const { correlationId = event.id } = event;
+  headers[CE.correlationId] =
+    correlationId === event.id ? (headers[CE.id] as string) : encodeAttribute(correlationId);
   if (event.causationId !== undefined) headers[CE.causationId] = encodeAttribute(event.causationId);
   if (encoded.datePaths !== undefined) headers[CE.datePaths] = encodeAttribute(encoded.datePaths);
   headers['content-type'] = 'application/json';
@@ -61,5 +73,5 @@ export function toWireHeaders(event: OutboundEvent, encoded: EncodedData): Event
  * `Nats-Msg-Id` of an event. The server compares it over the whole stream, so the bare id would swallow another event
  * that happens to have the same one.
  */
-export const messageIdOf = (event: OutboundEvent): string =>
-  `${event.name}:${encodeAttribute(event.source)}:${encodeAttribute(event.id)}`;
+export const messageIdOf = (name: string, wire: EventHeaders): string =>
+  `${name}:${wire[CE.source]}:${wire[CE.id]}`;

@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
 import { messageIdOf, toWireHeaders } from './cloudevents';
+import { EmitBatch } from './emit-batch';
+import type { EmitGate } from './emit-gate';
 import type { Clock } from './clock';
 import { EventsError } from './errors';
 import { ID_RULE, isEventId } from './event-id';
 import type { EmittedData, EventName } from './event-map';
-import { checkHeaders, checkHeaderSize } from './headers';
+import { assertEventName } from './event-name';
+import { checkHeaders, checkHeaderSize, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
-import type { EventTransport } from './transport';
+import type { EventTransport, OutboundMessage, PublishReceipt } from './transport';
 
 export interface EmitOptions {
   /** Id of the event; the broker keeps one event per name, source and id. Default: a random UUID. */
@@ -53,6 +56,17 @@ export class EmitManyError extends EventsError {
   }
 }
 
+/** How `emitMany` emits. */
+export interface EmitManyOptions {
+  /** Events on their way at once. Default: 256. */
+  window?: number;
+  /**
+   * All of them are stored, or none: at most 1000, `durable`, on nats-server 2.12 or newer with a stream that allows it
+   * (those that this package creates do). Default: `false`.
+   */
+  atomic?: boolean;
+}
+
 export interface EmitterParts {
   /** The service, as written. */
   readonly app: string;
@@ -61,13 +75,21 @@ export interface EmitterParts {
   readonly transport: EventTransport;
   /** Of the events' times. */
   readonly clock: Clock;
+  readonly gate: EmitGate;
 }
+
+type Deliver = (message: OutboundMessage) => Promise<PublishReceipt>;
 
 /** An event's way out: through the stages, encoded, to the transport. */
 export class Emitter {
   readonly #parts: EmitterParts;
   readonly #source: string;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
+  /** Of events that do not go to the transport on their own. */
+  readonly #ways = new WeakMap<OutboundEvent, Deliver>();
+  /** The last time written, and how: events of one millisecond share it. */
+  #time = Number.NaN;
+  #isoTime = '';
 
   constructor(parts: EmitterParts) {
     this.#parts = parts;
@@ -75,9 +97,40 @@ export class Emitter {
     this.#publish = composePublish(parts.stages, (event) => this.#send(event));
   }
 
-  /** @param name checked */
-  async emit(name: string, data: unknown, options: EmitOptions): Promise<EmitReceipt> {
-    return this.#publish({
+  /**
+   * @param name checked
+   * @throws at once, what is wrong with the options; else rejects
+   */
+  emit(name: string, data: unknown, options: EmitOptions): Promise<EmitReceipt> {
+    return this.#publish(this.#outbound(name, data, options));
+  }
+
+  /** Emits events that are stored together or not at all; the outcomes are in their order. */
+  emitTogether(events: readonly EventToEmit[]): Promise<PromiseSettledResult<EmitReceipt>[]> {
+    const { transport } = this.#parts;
+    const batch = new EmitBatch(events.length, async (messages) => {
+      if (transport.publishAtomic !== undefined) return transport.publishAtomic(messages);
+      throw new EventsError('batch_unsupported', 'this transport has no batches that are stored together');
+    });
+    return Promise.allSettled(
+      events.map(async ({ name, data, options = {} }, place) => {
+        try {
+          assertEventName(name);
+          const event = this.#outbound(name, data, options);
+          this.#ways.set(event, (message) => batch.add(place, message));
+          const receipt = await this.#publish(event);
+          batch.ended(place);
+          return receipt;
+        } catch (error) {
+          batch.ended(place, error);
+          throw error;
+        }
+      }),
+    );
+  }
+
+  #outbound(name: string, data: unknown, options: EmitOptions): OutboundEvent {
+    return {
       id: checkId('id', options.id) ?? randomUUID(),
       name,
       source: this.#source,
@@ -85,27 +138,55 @@ export class Emitter {
       data,
       correlationId: checkId('correlationId', options.correlationId),
       causationId: checkId('causationId', options.causationId),
-      headers: checkHeaders(options.headers ?? {}),
-    });
+      headers: options.headers === undefined ? emptyHeaders() : checkHeaders(options.headers),
+    };
   }
 
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
-    // Middleware may have added headers, and what reaches the wire must hold for them too.
-    const headers = checkHeaders(event.headers);
-    checkId('correlationId', event.correlationId);
+    const message = this.#encode(event);
+    const way = this.#ways.get(event);
+    const { duplicate, stream, sequence } = await (way === undefined ? this.#deliver(message) : way(message));
+    const { id } = event;
+    return stream === undefined ? { id, duplicate } : { id, duplicate, stream, sequence: sequence as number };
+  }
+
+  async #deliver(message: OutboundMessage): Promise<PublishReceipt> {
+    const { gate, transport } = this.#parts;
+    const size = message.body.length;
+    const turn = gate.enter(size);
+    if (turn !== undefined) await turn;
+    try {
+      return await transport.publish(message);
+    } finally {
+      gate.leave(size);
+    }
+  }
+
+  #encode(event: OutboundEvent): OutboundMessage {
+    // Middleware may have added headers or changed ids, and what reaches the wire must hold for them too.
+    const headers = isEmpty(event.headers) ? event.headers : checkHeaders(event.headers);
+    if (event.correlationId !== event.id) checkId('correlationId', event.correlationId);
     checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
-    const wire = toWireHeaders({ ...event, headers }, encoded);
-    const messageId = messageIdOf(event);
-    checkHeaderSize({ ...wire, 'Nats-Msg-Id': messageId });
-    const receipt = await this.#parts.transport.publish({
-      name: event.name,
-      messageId,
-      headers: wire,
-      body: encoded.body,
-    });
-    return { id: event.id, ...receipt };
+    const wire = toWireHeaders(event, headers, encoded, this.#iso(event.time));
+    const messageId = messageIdOf(event.name, wire);
+    checkHeaderSize(wire, messageId.length + 'Nats-Msg-Id'.length + 4);
+    return { name: event.name, messageId, headers: wire, body: encoded.body };
   }
+
+  #iso(time: Date): string {
+    const ms = time.getTime();
+    if (ms !== this.#time) {
+      this.#time = ms;
+      this.#isoTime = time.toISOString();
+    }
+    return this.#isoTime;
+  }
+}
+
+function isEmpty(headers: Readonly<Record<string, string>>): boolean {
+  for (const _ in headers) return false;
+  return true;
 }
 
 function checkTime(time: Date | undefined): Date | undefined {

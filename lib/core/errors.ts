@@ -24,6 +24,7 @@ export const EVENTS_ERROR_CODES = [
   'publish_rejected',
   'publish_unconfirmed',
   'publish_overloaded',
+  'batch_unsupported',
   'permission_denied',
   'disconnected',
   'closed',

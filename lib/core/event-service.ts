@@ -1,12 +1,15 @@
 import { systemClock } from './clock';
 import { DeadLetterService } from './dead-letter-service';
-import { EmitManyError, Emitter, type EmitOptions, type EventToEmit } from './emitter';
+import { flag, integer } from './checks';
+import { EmitGate, type EmitLimits } from './emit-gate';
+import { EmitManyError, Emitter, type EmitManyOptions, type EmitOptions, type EventToEmit } from './emitter';
 import { EventsError } from './errors';
 import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } from './event-map';
 import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt, Stage } from './middleware';
+import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
   type EventSubscription,
@@ -29,6 +32,20 @@ export interface EventServiceParts extends SubscriptionsParts {
   readonly stages: readonly Stage[];
   /** How often one dead letter may be sent back to its handler. */
   readonly maxRedrives: number;
+  /** How much may be on its way to the broker at once. */
+  readonly pendingEmits: EmitLimits;
+  /** Milliseconds that an emit waits for its turn. */
+  readonly publishTimeout: number;
+}
+
+const EMIT_MANY_CHECKS = {
+  window: integer(1, 100_000),
+  atomic: flag,
+} satisfies Record<keyof EmitManyOptions, Check<unknown>>;
+
+function resolveEmitManyOptions(given: EmitManyOptions): Required<EmitManyOptions> {
+  const { window = 256, atomic = false } = valuesOf(readSettings('emitMany', given, {}, EMIT_MANY_CHECKS));
+  return { window, atomic };
 }
 
 /** Emits events and subscribes handlers to them. */
@@ -45,7 +62,8 @@ export class EventService {
   constructor(parts: EventServiceParts) {
     this.#parts = parts;
     const { codec, maxRedrives, transport, defaults, stages, clock = systemClock } = parts;
-    this.#emitter = new Emitter({ app: defaults.app, codec, stages, transport, clock });
+    const gate = new EmitGate(parts.pendingEmits, parts.publishTimeout);
+    this.#emitter = new Emitter({ app: defaults.app, codec, stages, transport, clock, gate });
     this.#subscriptions = new Subscriptions(parts);
     this.deadLetters = new DeadLetterService({ store: () => transport.deadLetters, codec, maxRedrives });
   }
@@ -67,15 +85,40 @@ export class EventService {
   }
 
   /**
-   * Publishes several events at once; resolves to their receipts in the order given when all are stored.
-   * @throws EmitManyError when some were not; the others are stored all the same
+   * Publishes several events, started in the order given, some of them on their way at once; resolves to their receipts
+   * in that order when all are stored.
+   * @throws EmitManyError when some were not; the others are stored all the same, unless they are `atomic`
    */
-  async emitMany(events: readonly EventToEmit[]): Promise<EmitReceipt[]> {
-    const results = await Promise.allSettled(
-      events.map(({ name, data, options }) => this.emit(name, data, options)),
-    );
+  async emitMany(events: readonly EventToEmit[], options: EmitManyOptions = {}): Promise<EmitReceipt[]> {
+    const { window, atomic } = resolveEmitManyOptions(options);
+    if (this.#state === 'closed') throw new EventsError('closed', 'cannot emit: the event service is closed');
+    const results = atomic
+      ? await this.#emitter.emitTogether(events)
+      : await this.#emitWindowed(events, window);
     if (results.some((result) => result.status === 'rejected')) throw new EmitManyError(results);
     return results.map((result) => (result as PromiseFulfilledResult<EmitReceipt>).value);
+  }
+
+  /** In so many lanes, each of which takes the next event when its last one has been confirmed or has failed. */
+  async #emitWindowed(
+    events: readonly EventToEmit[],
+    window: number,
+  ): Promise<PromiseSettledResult<EmitReceipt>[]> {
+    const results: PromiseSettledResult<EmitReceipt>[] = [];
+    let next = 0;
+    const lane = async (): Promise<void> => {
+      while (next < events.length) {
+        const place = next++;
+        const { name, data, options } = events[place] as EventToEmit;
+        try {
+          results[place] = { status: 'fulfilled', value: await this.emit(name, data, options) };
+        } catch (reason) {
+          results[place] = { status: 'rejected', reason };
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(window, events.length) }, lane));
+    return results;
   }
 
   /**

@@ -37,9 +37,16 @@ export function headerBytes(headers: EventHeaders): number {
   return bytes;
 }
 
-/** @throws EventsError `invalid_header` if they are too many or too long together */
-export function checkHeaderSize(headers: EventHeaders): void {
-  const bytes = headerBytes(headers);
+/**
+ * @param more bytes besides
+ * @throws EventsError `invalid_header` if they are too many or too long together
+ */
+export function checkHeaderSize(headers: EventHeaders, more: number): void {
+  // Counting bytes costs more than the few headers of most events are worth: three for each character is enough.
+  let most = more;
+  for (const key in headers) most += key.length + 3 * (headers[key] as string).length + 4;
+  if (most <= MAX_HEADER_BYTES) return;
+  const bytes = headerBytes(headers) + more;
   if (bytes <= MAX_HEADER_BYTES) return;
   throw new EventsError(
     'invalid_header',
@@ -59,7 +66,8 @@ export const isReserved = (key: string): boolean => RESERVED.test(key);
  */
 export function checkHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   const checked = emptyHeaders();
-  for (const [key, value] of Object.entries(headers)) {
+  for (const key of Object.keys(headers)) {
+    const value: unknown = headers[key];
     if (!KEY.test(key)) {
       throw new EventsError(
         'invalid_header',

@@ -82,7 +82,7 @@ export class JsonCodec {
 
   /**
    * Changes the value in place and returns it (a Date for the root path). Never throws.
-   * @param budget places to look at, a date counting for 20; what is beyond stays a string. Default: a million.
+   * @param budget places to look at, a date counting for 40; what is beyond stays a string. Default: a million.
    */
   reviveDates(value: unknown, datePaths: string, budget = 1_000_000): unknown {
     const tree = this.treeOf(datePaths);

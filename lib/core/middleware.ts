@@ -45,7 +45,16 @@ function fold<E, R>(
   last: (event: E) => Promise<R>,
 ): (event: E) => Promise<R> {
   return steps.reduceRight<(event: E) => Promise<R>>(
-    (next, step) => async (event) => step(event, () => next(event)),
+    // Not an async function, which costs a promise a stage: one that throws before its first await must still reject.
+    (next, step) => (event) => {
+      try {
+        return step(event, () => next(event));
+      } catch (error) {
+        // What was thrown is passed on as it is, Error or not.
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+        return Promise.reject(error);
+      }
+    },
     last,
   );
 }

@@ -94,6 +94,11 @@ export interface EventTransport {
   connect(): Promise<void>;
   /** Resolves when the broker has the message. Rejects with an `EventsError` when it has not, or when that is unknown. */
   publish(message: OutboundMessage): Promise<PublishReceipt>;
+  /**
+   * Stores all of the messages or none, in their order; resolves to a receipt for each. Absent if the transport cannot.
+   * @throws EventsError `batch_unsupported` where the broker cannot
+   */
+  publishAtomic?(messages: readonly OutboundMessage[]): Promise<readonly PublishReceipt[]>;
   /** Registers the subscription at the broker; from here on nothing is missed. */
   subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription>;
   status(): TransportStatus;

@@ -57,6 +57,8 @@ export function assembleEventService(
     },
     shutdownTimeout: options.shutdownTimeout,
     maxRedrives: options.maxRedrives,
+    pendingEmits: options.pendingEmits,
+    publishTimeout: options.publishTimeout,
     consume: options.consume,
     ...(seam === undefined ? {} : { clock: seam.clock }),
     ...(options.strict

@@ -1,4 +1,6 @@
 import { decodeAttribute, encodeAttribute, messageIdOf, toWireHeaders } from '../../lib/core/cloudevents';
+import type { EventHeaders } from '../../lib/core/headers';
+import type { EncodedData } from '../../lib/core/json-codec';
 import type { OutboundEvent } from '../../lib/core/middleware';
 
 const event = (more: Partial<OutboundEvent> = {}): OutboundEvent => ({
@@ -38,15 +40,15 @@ describe('an attribute', () => {
   );
 });
 
+const wireOf = (of: OutboundEvent, encoded: EncodedData): EventHeaders =>
+  toWireHeaders(of, of.headers, encoded, of.time.toISOString());
+
 describe('the headers of an event on the wire', () => {
   it('are the CloudEvents attributes, lower-case, beside those of the user', () => {
-    const headers = toWireHeaders(
-      event({ headers: { 'X-Own': 'own' }, correlationId: 'c', causationId: 'ü' }),
-      {
-        body: Buffer.alloc(0),
-        datePaths: '#/at',
-      },
-    );
+    const headers = wireOf(event({ headers: { 'X-Own': 'own' }, correlationId: 'c', causationId: 'ü' }), {
+      body: Buffer.alloc(0),
+      datePaths: '#/at',
+    });
     expect({ ...headers }).toEqual({
       'X-Own': 'own',
       'ce-specversion': '1.0',
@@ -62,7 +64,7 @@ describe('the headers of an event on the wire', () => {
   });
 
   it('have the event’s own id as correlation where there is none, and nothing that is absent', () => {
-    const headers = toWireHeaders(event(), { body: Buffer.alloc(0), datePaths: undefined });
+    const headers = wireOf(event(), { body: Buffer.alloc(0), datePaths: undefined });
     expect(headers['ce-correlationid']).toBe('id%201');
     expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-causationid']));
     expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-datepaths']));
@@ -71,7 +73,11 @@ describe('the headers of an event on the wire', () => {
 
 describe('the message id', () => {
   it('is of name, source and id, encoded alike, so that no two events share one by accident', () => {
-    expect(messageIdOf(event())).toBe('user.created:shop:id%201');
-    expect(messageIdOf(event({ id: 'a:b' }))).toBe('user.created:shop:a:b');
+    const idOf = (id?: string): string => {
+      const { name, ...of } = event(id === undefined ? {} : { id });
+      return messageIdOf(name, wireOf({ name, ...of }, { body: Buffer.alloc(0), datePaths: undefined }));
+    };
+    expect(idOf()).toBe('user.created:shop:id%201');
+    expect(idOf('a:b')).toBe('user.created:shop:a:b');
   });
 });

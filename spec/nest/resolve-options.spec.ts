@@ -95,6 +95,7 @@ describe('resolveOptions', () => {
         },
         globalEnhancers: false,
         guardDenied: 'dead-letter',
+        pendingEmits: { inFlight: 4096, waiting: 100_000, bytes: 256 * 1024 * 1024 },
         isGlobal: true,
       });
     });

@@ -66,6 +66,8 @@ export interface EventsModuleOptions {
    * Default: 10000. Environment: `EVENT_SHUTDOWN_TIMEOUT`.
    */
   shutdownTimeout?: number;
+  /** How much may be on its way to the broker at once. Default: see there. */
+  pendingEmits?: PendingEmitsOptions;
   /** How often one dead letter may be sent back to its handler, 0 to 1000. Default: 5. */
   maxRedrives?: number;
   /**
@@ -98,6 +100,16 @@ export interface EventsModuleOptions {
   transport?: EventTransport;
   /** Whether `EventService` can be injected without importing the module. Default: `true`. */
   isGlobal?: boolean;
+}
+
+/** Beyond these, `emit` rejects with `publish_overloaded`; the event was not sent. */
+export interface PendingEmitsOptions {
+  /** Events sent and not yet confirmed, 1 to 1000000; those that come then wait their turn. Default: 4096. */
+  inFlight?: number;
+  /** Events that wait their turn, for `publishTimeout` at most; 0 rejects instead of waiting. Default: 100000. */
+  waiting?: number;
+  /** Bytes of data of all these events together. Default: 268435456 (256 MiB). */
+  bytes?: number;
 }
 
 /** What becomes of an event that a guard denies. */

@@ -1,10 +1,11 @@
 import type { Type } from '@nestjs/common';
 import type { EventContract } from '../../core/contract';
+import type { EmitLimits } from '../../core/emit-gate';
 import { EventsConfigurationError } from '../../core/errors';
 import type { EventMiddleware } from '../../core/middleware';
 import { DEFAULT_RETRY, mergeRetry, RETRY_CHECKS, type RetryPolicy } from '../../core/retry-policy';
 import type { DeliveryMode, EventTransport } from '../../core/transport';
-import type { EventsModuleOptions, GuardDenied } from './options';
+import type { EventsModuleOptions, GuardDenied, PendingEmitsOptions } from './options';
 import { anything, flag, from, integer, milliseconds, object, oneOf, text } from '../../core/checks';
 import { resolveConnection, type ResolvedConnection } from './connection';
 import { resolveEvents } from './events';
@@ -42,6 +43,7 @@ export interface ResolvedOptions {
   readonly connectTimeout: number;
   readonly shutdownTimeout: number;
   readonly maxRedrives: number;
+  readonly pendingEmits: EmitLimits;
   readonly consume: boolean;
   readonly events: readonly EventContract[];
   readonly strict: boolean;
@@ -100,6 +102,7 @@ const OPTIONS = {
   connectTimeout: from('EVENT_CONNECT_TIMEOUT', milliseconds()),
   shutdownTimeout: from('EVENT_SHUTDOWN_TIMEOUT', milliseconds()),
   maxRedrives: integer(0, 1000),
+  pendingEmits: object,
   consume: from('EVENT_CONSUME', flag),
   events: anything,
   strict: flag,
@@ -154,6 +157,7 @@ export function resolveOptions(
     connectTimeout: settings.connectTimeout?.value ?? 10_000,
     shutdownTimeout: settings.shutdownTimeout?.value ?? 10_000,
     maxRedrives: settings.maxRedrives?.value ?? 5,
+    pendingEmits: resolvePendingEmits(settings.pendingEmits?.value),
     consume: settings.consume?.value ?? true,
     events: resolveEvents(settings.events?.value),
     strict: settings.strict?.value ?? false,
@@ -166,6 +170,20 @@ export function resolveOptions(
     isGlobal: settings.isGlobal?.value ?? true,
   });
 }
+
+const PENDING_EMITS_CHECKS = {
+  inFlight: integer(1, 1_000_000),
+  waiting: integer(0, 10_000_000),
+  bytes: integer(1, Number.MAX_SAFE_INTEGER),
+} satisfies Record<keyof PendingEmitsOptions, Check<unknown>>;
+
+const resolvePendingEmits = (options: unknown): EmitLimits =>
+  Object.freeze({
+    inFlight: 4096,
+    waiting: 100_000,
+    bytes: 256 * 1024 * 1024,
+    ...valuesOf(readSettings('pendingEmits', options, {}, PENDING_EMITS_CHECKS)),
+  });
 
 function resolveRetry(options: unknown, env: Environment): RetryPolicy {
   const settings = readSettings('retry', options, env, RETRY_CHECKS);

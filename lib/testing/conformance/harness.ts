@@ -72,6 +72,8 @@ export class Harness {
       },
       shutdownTimeout: options.shutdownTimeout ?? 10_000,
       maxRedrives: options.maxRedrives ?? 5,
+      pendingEmits: { inFlight: 4096, waiting: 100_000, bytes: 256 * 1024 * 1024 },
+      publishTimeout: 10_000,
       consume: true,
       logger: SILENT,
     });

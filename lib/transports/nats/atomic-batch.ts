@@ -1,14 +1,38 @@
 import { randomUUID } from 'node:crypto';
-import type { PublishReceipt } from '../../core/transport';
 import { EventsError } from '../../core/errors';
+import type { NatsLink } from './connection';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher, WireMessage } from './publisher';
-import type { OutboundMessage } from '../../core/transport';
+import type { OutboundMessage, PublishReceipt } from '../../core/transport';
 
 /** The server stores no more in one batch. */
-export const MAX_BATCH = 1000;
+const MAX_BATCH = 1000;
 /** Server error: one of the messages is stored already, so that nothing of the batch was. */
 const DUPLICATE_IN_BATCH = 10201;
+
+/** Bytes that belonging to a batch takes in the headers of each, at most. */
+export const BATCH_HEADERS = 128;
+
+/** @throws EventsError `batch_unsupported` */
+export function assertBatch(messages: readonly OutboundMessage[], possible: boolean): void {
+  if (!possible) {
+    throw new EventsError(
+      'batch_unsupported',
+      'events cannot be stored together here: it takes `durable` delivery, nats-server 2.12 and a stream with `allow_atomic`',
+    );
+  }
+  if (messages.length <= MAX_BATCH) return;
+  throw new EventsError(
+    'batch_unsupported',
+    `${messages.length} events cannot be stored together, ${MAX_BATCH} can: emit them in several batches`,
+  );
+}
+
+/** From 2.12 on. */
+export function supportsBatches({ nc }: NatsLink): boolean {
+  const [major = 0, minor = 0] = (nc.info?.version ?? '').split('.').map(Number);
+  return major > 2 || (major === 2 && minor >= 12);
+}
 
 export interface BatchTarget {
   readonly stream: string;
@@ -30,19 +54,21 @@ export async function publishAtomically(
   { stream, subject, timeout }: BatchTarget,
 ): Promise<PublishReceipt[]> {
   const last = messages.length - 1;
-  const encode = (id: string) =>
-    messages.map(({ name, headers, messageId, body }, index): WireMessage => {
-      const all = Object.assign(Object.create(null) as Record<string, string>, headers, {
+  const encode = (id: string): WireMessage[] =>
+    messages.map(({ name, headers, messageId, body }, index) => {
+      const batch: Record<string, string> = {
         'Nats-Batch-Id': id,
         'Nats-Batch-Sequence': String(index + 1),
-      });
-      if (index === last) all['Nats-Batch-Commit'] = '1';
-      return { subject: subject(name), header: encodeHeaders(all, messageId), body };
+        ...(index === last && { 'Nats-Batch-Commit': '1' }),
+      };
+      return { subject: subject(name), header: encodeHeaders({ ...headers, ...batch }, messageId), body };
     });
   try {
-    const commit = encode(randomUUID())[last] as WireMessage;
+    const { name, body } = messages[last] as OutboundMessage;
     const ack = await publisher.publish({
-      ...commit,
+      subject: subject(name),
+      header: Buffer.alloc(0),
+      body,
       stream,
       timeout,
       batch: () => {

@@ -1,6 +1,7 @@
 import type { JetStreamManager } from 'nats';
 import { deadLetterStream } from '../../core/names';
 import { jetStreamManager, until } from './api';
+import { supportsBatches } from './atomic-batch';
 import type { NatsLink } from './connection';
 import { CrashGuard } from './crash-guard';
 import { DeadLetters } from './dead-letters';
@@ -10,7 +11,7 @@ import type { NatsTransportOptions } from './options';
 import type { StreamPublisher } from './publisher';
 import type { PullSource } from './pull-source';
 import { PullSubscription } from './pull-subscription';
-import { provisionStreams } from './streams';
+import { provisionStreams, type BatchStreamConfig } from './streams';
 
 export interface JetStreamParts {
   readonly options: NatsTransportOptions;
@@ -34,6 +35,8 @@ export class JetStream {
     /** When each stream was created: what tells it from one that was made in its place. */
     private readonly streamsCreated: ReadonlyMap<string, string>,
     lastSequence: number,
+    /** Whether events can be stored together. */
+    readonly batches: boolean,
   ) {
     const { options, publisher, link, inboxPrefix } = parts;
     const { clusterId, connectTimeout: timeout, publishTimeout, ackWait, logger } = options;
@@ -55,9 +58,10 @@ export class JetStream {
   /** Makes sure of the streams. @throws EventsError `stream_mismatch`, `jetstream_unavailable`, `permission_denied` */
   static async open(parts: JetStreamParts): Promise<JetStream> {
     const jsm = await managerOf(parts);
-    const streams = await provisionStreams(jsm, parts.options);
+    const streams = await provisionStreams(jsm, parts.options, supportsBatches(parts.link));
     const created = new Map(streams.map((stream) => [stream.config.name, stream.created]));
-    return new JetStream(parts, jsm, created, streams[0].state.last_seq);
+    const { allow_atomic: batches = false } = streams[0].config as BatchStreamConfig;
+    return new JetStream(parts, jsm, created, streams[0].state.last_seq, batches);
   }
 
   consume(source: PullSource): PullSubscription {
@@ -65,7 +69,7 @@ export class JetStream {
     const { ackWait, logger } = options;
     const { jsm } = this;
     const streamCreated = this.streamsCreated.get(source.stream) ?? '';
-    const provision = (): Promise<unknown> => provisionStreams(jsm, options);
+    const provision = (): Promise<unknown> => provisionStreams(jsm, options, supportsBatches(link));
     return new PullSubscription(
       { link, jsm, streamCreated, inboxPrefix, ackWait, logger, provision },
       source,

@@ -11,6 +11,7 @@ import type {
   TransportStatus,
   TransportSubscription,
 } from '../../core/transport';
+import { assertBatch, BATCH_HEADERS, publishAtomically } from './atomic-batch';
 import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
 import type { DeadLetters } from './dead-letters';
@@ -77,15 +78,7 @@ export class NatsTransport implements EventTransport {
     if (this.#closed)
       throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
     const header = encodeHeaders(message.headers, message.messageId);
-    const limit = this.#maxPayload - RESERVE;
-    const size = header.length + message.body.length;
-    if (size > limit) {
-      throw new EventsError(
-        'payload_too_large',
-        `'${message.name}' has ${size} bytes with its headers, ${limit} are allowed (the server's max_payload less ` +
-          `${RESERVE} for a dead letter's headers); store the bulk elsewhere and emit a reference`,
-      );
-    }
+    this.#assertSize(message, header.length);
     const subject = eventSubject(this.#options.clusterId, message.name);
     if (this.#options.delivery === 'ephemeral') {
       await this.#ephemeral.publish(subject, header, message.body);
@@ -95,6 +88,17 @@ export class NatsTransport implements EventTransport {
     const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
     // A duplicate after a re-try is our own earlier try.
     return { duplicate: ack.duplicate && ack.tries === 1, stream: ack.stream, sequence: ack.sequence };
+  }
+
+  async publishAtomic(messages: readonly OutboundMessage[]): Promise<PublishReceipt[]> {
+    if (this.#closed) throw new EventsError('closed', 'cannot publish a batch: the transport is closed');
+    const { clusterId, publishTimeout: timeout, delivery } = this.#options;
+    const possible = delivery === 'durable' && (await this.#durable()).batches;
+    assertBatch(messages, possible);
+    for (const message of messages)
+      this.#assertSize(message, encodeHeaders(message.headers, message.messageId).length + BATCH_HEADERS);
+    const subject = (name: string): string => eventSubject(clusterId, name);
+    return publishAtomically(this.#publisherOf(), messages, { stream: clusterId, subject, timeout });
   }
 
   async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
@@ -229,6 +233,17 @@ export class NatsTransport implements EventTransport {
       inboxPrefix: this.#inboxPrefix,
       maxPayload: () => this.#maxPayload,
     };
+  }
+
+  #assertSize({ name, body }: OutboundMessage, headerLength: number): void {
+    const limit = this.#maxPayload - RESERVE;
+    const size = headerLength + body.length;
+    if (size <= limit) return;
+    throw new EventsError(
+      'payload_too_large',
+      `'${name}' has ${size} bytes with its headers, ${limit} are allowed (the server's max_payload less ` +
+        `${RESERVE} for a dead letter's headers); store the bulk elsewhere and emit a reference`,
+    );
   }
 
   get #maxPayload(): number {

@@ -19,7 +19,7 @@ export interface WireMessage {
 
 export interface StreamMessage extends WireMessage {
   /** What goes before it in each try, and its own header in it: for batches, whose tries must not be confused. */
-  readonly batch?: (tries: number) => {
+  readonly batch?: () => {
     readonly before: readonly WireMessage[];
     readonly header: Uint8Array;
   };
@@ -142,7 +142,7 @@ export class StreamPublisher {
     entry.nextTry = now + TRY_TIMEOUT;
     try {
       const { nc } = this.#link;
-      const batch = message.batch?.(entry.tries);
+      const batch = message.batch?.();
       for (const { subject, header, body } of batch?.before ?? []) {
         nc.publish(subject, body, { headers: asMsgHdrs(header) });
       }

@@ -32,12 +32,14 @@ const FIELDS: Readonly<Record<keyof NatsStreamLimits, (config: StreamConfig) => 
 
 /**
  * Makes sure that the streams of the cluster exist and can keep what this package promises.
+ * @param batches whether the server can store batches of events together
  * @returns them as they are at this moment: events, dead letters, re-deliveries
  * @throws EventsError `stream_mismatch`, `jetstream_unavailable`, `permission_denied`
  */
 export async function provisionStreams(
   jsm: JetStreamManager,
   options: NatsTransportOptions,
+  batches: boolean,
 ): Promise<[StreamInfo, StreamInfo, StreamInfo]> {
   const { clusterId } = options;
   const dlq = deadLetterStream(clusterId);
@@ -47,7 +49,7 @@ export async function provisionStreams(
     provision(
       jsm,
       options,
-      { name: clusterId, subjects: [`${clusterId}.>`], retention: Limits },
+      { name: clusterId, subjects: [`${clusterId}.>`], retention: Limits, batches },
       options.events,
       'stream',
     ),
@@ -74,6 +76,13 @@ interface StreamShape {
   readonly name: string;
   readonly subjects: readonly string[];
   readonly retention: RetentionPolicy;
+  /** Whether batches are to be stored together. Default: not. */
+  readonly batches?: boolean;
+}
+
+/** A server's stream since 2.12, which the client does not know. */
+export interface BatchStreamConfig {
+  readonly allow_atomic?: boolean;
 }
 
 async function provision(
@@ -157,6 +166,15 @@ async function reconcile(
   const different = (Object.keys(FIELDS) as (keyof NatsStreamLimits)[]).filter(
     (key) => wanted.explicit[key] !== undefined && wanted.explicit[key] !== FIELDS[key](config),
   );
+  const allowBatches =
+    shape.batches === true &&
+    options.manage === 'update' &&
+    (config as BatchStreamConfig).allow_atomic !== true;
+  if (allowBatches) {
+    const allowed: BatchStreamConfig & StreamConfig = { ...config, allow_atomic: true };
+    options.logger.log(`stream '${name}' now stores batches of events together`);
+    return reconcile(jsm, options, await jsm.streams.update(name, allowed), shape, wanted, option);
+  }
   if (different.length === 0) return info;
   const wider = different.filter(
     (key) => options.manage === 'update' && isWider(key, wanted.effective, config),
@@ -211,10 +229,11 @@ function isWider(key: keyof NatsStreamLimits, limits: NatsStreamLimits, config: 
 }
 
 function configOf(
-  { name, subjects, retention }: StreamShape,
+  { name, subjects, retention, batches }: StreamShape,
   limits: NatsStreamLimits,
-): Partial<StreamConfig> & { name: string } {
+): Partial<StreamConfig> & BatchStreamConfig & { name: string } {
   return {
+    ...(batches === true && { allow_atomic: true }),
     name,
     subjects: [...subjects],
     retention,
