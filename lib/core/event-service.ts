@@ -105,13 +105,14 @@ export class EventService {
     window: number,
   ): Promise<PromiseSettledResult<EmitReceipt>[]> {
     const results: PromiseSettledResult<EmitReceipt>[] = [];
+    const emit = ({ name, data, options }: EventToEmit): Promise<EmitReceipt> =>
+      this.emit(name, data, options);
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < events.length) {
         const place = next++;
-        const { name, data, options } = events[place] as EventToEmit;
         try {
-          results[place] = { status: 'fulfilled', value: await this.emit(name, data, options) };
+          results[place] = { status: 'fulfilled', value: await emit(events[place] as EventToEmit) };
         } catch (reason) {
           results[place] = { status: 'rejected', reason };
         }

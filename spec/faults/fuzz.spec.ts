@@ -1,4 +1,3 @@
-import { performance } from 'node:perf_hooks';
 import type { EventService, EventServiceStatus } from '@venta/events';
 import { JsonCodec } from '../../lib/core/json-codec';
 import { sleep } from '../../lib/testing/conformance/collector';
