@@ -33,7 +33,7 @@ export async function measure(
       let count = first;
       for (let i = 0; i < warmups; i++) {
         const { rate } = await trial(pair, count);
-        count = sized(rate === undefined ? first : (rate / pair.handlers) * seconds);
+        if (rate !== undefined) count = sized((rate / pair.handlers) * seconds);
       }
       counts.set(pair, count);
     }
