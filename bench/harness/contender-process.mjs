@@ -1,4 +1,5 @@
 /** One side of a contender, in a process of its own: does what the parent asks for and answers with what it measured. */
+import { Session } from 'node:inspector/promises';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { pathToFileURL } from 'node:url';
 import { Ledger } from './ledger.mjs';
@@ -11,11 +12,31 @@ const [role, module, json] = process.argv.slice(2);
 const connection = JSON.parse(json);
 const contender = await import(pathToFileURL(module));
 const expects = { attributes: contender.attributes ?? true, dates: contender.dates ?? false };
+const profiler = new Session();
+const always = {
+  /** Bytes of live heap. */
+  heap() {
+    global.gc();
+    return process.memoryUsage().heapUsed;
+  },
+  async profile() {
+    profiler.connect();
+    await profiler.post('Profiler.enable');
+    await profiler.post('Profiler.setSamplingInterval', { interval: 500 });
+    await profiler.post('Profiler.start');
+  },
+  /** @returns what `Profiler.stop` gives, since `profile` */
+  async profiled() {
+    const { profile } = await profiler.post('Profiler.stop');
+    profiler.disconnect();
+    return profile;
+  },
+};
 const commands = role === 'publisher' ? await publisher() : await subscriber();
 
 process.on('message', async ({ id, command, args }) => {
   try {
-    const result = await { ...commands, heap }[command](args);
+    const result = await { ...commands, ...always }[command](args);
     process.send({ id, result });
   } catch (error) {
     process.send({ id, error: String(error?.stack ?? error) });
@@ -53,7 +74,7 @@ async function publisher() {
 async function subscriber() {
   let ledger;
   let cpu;
-  const handled = (...args) => ledger.add(...args);
+  const handled = (...args) => ledger?.add(...args);
   const side = await contender.subscriber(connection, handled);
   return {
     /** From here on events count for the next trial. */
@@ -76,6 +97,8 @@ async function subscriber() {
       const left = result.problem === undefined ? await side.leftovers?.() : undefined;
       if (left) result.problem = left;
       await side.forget?.();
+      // Its ids would pass for a leak.
+      ledger = undefined;
       return result;
     },
     /** Consumes what was stored before; measured from the first event handled to the last, set-up apart. */
@@ -94,9 +117,4 @@ async function subscriber() {
 function used(since) {
   const { user, system } = process.cpuUsage(since);
   return user + system;
-}
-
-function heap() {
-  global.gc?.();
-  return process.memoryUsage().heapUsed;
 }

@@ -2,7 +2,7 @@
 export const EVENT_NAME = 'user.created';
 
 /** Numbers start here, so that they all take as many bytes. */
-const FIRST_NUMBER = 100_000;
+export const FIRST_NUMBER = 100_000;
 
 /**
  * @param {number} index 0 for the first of a trial

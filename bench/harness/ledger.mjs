@@ -1,4 +1,4 @@
-import { indexOf } from './event.mjs';
+import { FIRST_NUMBER, indexOf } from './event.mjs';
 import { monotonic } from './monotonic.mjs';
 
 /** What a subscriber received in one trial, checked against what was sent. */
@@ -52,7 +52,7 @@ export class Ledger {
   get problem() {
     const { count, copies } = this;
     const received = count * copies - this.#left;
-    const sum = copies * Array.from({ length: count }, (_, i) => 100_000 + i).reduce((a, b) => a + b, 0);
+    const sum = copies * ((count * (count - 1)) / 2 + count * FIRST_NUMBER);
     if (this.#left !== 0) return `${received} of ${count * copies} events were handled`;
     if (this.#wrong > 0) return `${this.#wrong} events twice, or not as they were sent`;
     if (this.#sum !== sum) return `the numbers add up to ${this.#sum} instead of ${sum}`;

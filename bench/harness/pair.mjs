@@ -9,13 +9,13 @@ export class Pair {
    * @param {{ key: string, module: string, options?: object }} contender
    * @param {{ url: string, pids: number[] }} server
    */
-  static async open(contender, server, execArgv = {}) {
+  static async open(contender, server) {
     const options = contender.options ?? {};
     const connection = { url: server.url, name: `b${opened++}-${contender.key}`, options };
-    const pair = new Pair(contender, server, connection, execArgv);
+    const pair = new Pair(contender, server, connection);
     try {
       await pair.subscriber.ready();
-      pair.publisher = new Side('publisher', contender.module, connection, execArgv.publisher);
+      pair.publisher = new Side('publisher', contender.module, connection);
       await pair.publisher.ready();
     } catch (error) {
       await pair.close();
@@ -24,11 +24,11 @@ export class Pair {
     return pair;
   }
 
-  constructor(contender, server, connection, execArgv) {
+  constructor(contender, server, connection) {
     this.key = contender.key;
     this.server = server;
     this.handlers = connection.options.handlers ?? 1;
-    this.subscriber = new Side('subscriber', contender.module, connection, execArgv.subscriber);
+    this.subscriber = new Side('subscriber', contender.module, connection);
   }
 
   /** From the first emit to the last event handled. Processor times are microseconds per event. */
@@ -76,13 +76,28 @@ export class Pair {
   }
 
   /** Bytes of live heap of both sides. */
-  async heap() {
-    return { publisher: await this.publisher.ask('heap'), subscriber: await this.subscriber.ask('heap') };
+  heap() {
+    return this.#both('heap');
+  }
+
+  /** CPU profiles of both sides, of what `use` makes them do. */
+  async profile(use) {
+    await this.#both('profile');
+    await use();
+    return this.#both('profiled');
   }
 
   async close() {
     await this.publisher?.close();
     await this.subscriber.close();
+  }
+
+  async #both(command) {
+    const [publisher, subscriber] = await Promise.all([
+      this.publisher.ask(command),
+      this.subscriber.ask(command),
+    ]);
+    return { publisher, subscriber };
   }
 
   #check({ problem }) {

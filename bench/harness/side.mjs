@@ -17,11 +17,11 @@ export class Side {
    * @param {string} module path of the contender
    * @param {{ url: string, name: string, options: object }} connection
    */
-  constructor(role, module, connection, execArgv = []) {
+  constructor(role, module, connection) {
     this.#label = `${role} of ${path.basename(module, '.mjs')}`;
     const args = [role, module, JSON.stringify(connection)];
     this.#child = fork(PROGRAM, args, {
-      execArgv: ['--expose-gc', '--no-warnings', ...execArgv],
+      execArgv: ['--expose-gc', '--no-warnings'],
       // What services of this shell are told is not for the contenders.
       env: Object.fromEntries(
         Object.entries(process.env).filter(([key]) => !/^(NATS_|EVENT_|APP_NAME$)/.test(key)),

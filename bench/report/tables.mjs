@@ -123,3 +123,9 @@ export const gatesTable = (judged) =>
     ]),
     1,
   );
+
+export const profileTable = (what, shares) =>
+  table(
+    [what, '%'],
+    shares.map(([name, share]) => [`\`${name}\``, digits(share, 1)]),
+  );
