@@ -25,8 +25,8 @@ const SUITES = {
   jetStream: (server) => jetStream(server, { ...short, say }),
   drain: (server) => drain(server, { ...short, seconds: 0.3, say }),
   latency: async (server) => ({
-    core: await latency(LATENCY.core, server, { rounds: ROUNDS, events: 100, warmups: 1 }),
-    jetStream: await latency(LATENCY.jetStream, server, { rounds: ROUNDS, events: 100, warmups: 1 }),
+    core: await latency(LATENCY.core, server, { rounds: ROUNDS, events: 100 }),
+    jetStream: await latency(LATENCY.jetStream, server, { rounds: ROUNDS, events: 100 }),
   }),
   micro: () => micro({ rounds: 20, only: INTERCEPTOR }),
   restart: (server) => restart(server, { restarts: 4, idleSeconds: 0, say }),

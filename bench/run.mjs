@@ -61,11 +61,8 @@ const SUITES = {
     section(
       'Latency, emit to handler',
       '200 events a second.',
-      latencyTable(LATENCY.core, await latency(LATENCY.core, server, { rounds, events: 100, warmups: 1 })),
-      latencyTable(
-        LATENCY.jetStream,
-        await latency(LATENCY.jetStream, server, { rounds, events: 100, warmups: 1 }),
-      ),
+      latencyTable(LATENCY.core, await latency(LATENCY.core, server, { rounds, events: 100 })),
+      latencyTable(LATENCY.jetStream, await latency(LATENCY.jetStream, server, { rounds, events: 100 })),
     ),
   startUp: async (server) =>
     section(

@@ -6,9 +6,11 @@ const LARGEST_TRIAL = 60_000;
 /**
  * Measures contenders against each other: every round has one trial of each, in an order that is reversed from round to
  * round, so that whatever else the machine does meets all of them.
- * @param {{ key: string, module: string, options?: object }[]} contenders
+ * @param {{ key: string, module: string, options?: object, server?: object }[]} contenders with a server of their own, if it
+ *   is not the common one
  * @param {{ url: string, pids: number[] }} server
  * @param {{ rounds: number, seconds?: number, warmups?: number, first?: number, say?: (line: string) => void,
+ *   warm?: (pair: Pair) => Promise<unknown>,
  *   trial?: (pair: Pair, count: number) => Promise<object> }} options `seconds`: how long a trial should last, `first`:
  *   events of the first warm-up, from which the count of the others follows
  * @returns {Promise<Record<string, object[]>>} what each trial measured, by contender and round
@@ -22,14 +24,16 @@ export async function measure(
     warmups = 2,
     first = 5_000,
     say = () => {},
+    warm,
     trial = (pair, count) => pair.trial(count),
   },
 ) {
   const pairs = [];
   try {
-    for (const contender of contenders) pairs.push(await Pair.open(contender, server));
+    for (const contender of contenders) pairs.push(await Pair.open(contender, contender.server ?? server));
     const counts = new Map();
     for (const pair of pairs) {
+      await warm?.(pair);
       let count = first;
       for (let i = 0; i < warmups; i++) {
         const { rate } = await trial(pair, count);
