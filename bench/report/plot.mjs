@@ -1,6 +1,6 @@
-const WIDTH = 720;
+const WIDTH = 760;
 const HEIGHT = 360;
-const MARGIN = { left: 64, right: 200, top: 44, bottom: 56 };
+const MARGIN = { left: 64, right: 230, top: 44, bottom: 56 };
 /** Distinct in grey and to colour-blind readers too: each line has a dash of its own. */
 const STYLES = [
   ['#0072b2', ''],
@@ -82,4 +82,4 @@ const text = (x, y, content, more = '') => `<text x="${x}" y="${y}" ${more}>${es
 
 const escape = (content) => content.replace(/[&<>]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 const round = (value) => Math.round(value * 10) / 10;
-const short = (value) => (value >= 1024 ? `${round(value / 1024)} K` : `${round(value)}`);
+const short = (value) => round(value).toLocaleString('en');
