@@ -156,7 +156,7 @@ export function startSample(name, { url, args = [], stdio = 'inherit' } = {}) {
 
 /**
  * A nats-server with JetStream on a free port of this machine and a temporary store.
- * @returns {Promise<{ url: string, version: string, stop: () => Promise<void> }>}
+ * @returns {Promise<{ url: string, version: string, pid: number, stop: () => Promise<void> }>}
  */
 export async function startNatsServer() {
   const { findServers } = await import('./nats-server.mjs');
@@ -188,7 +188,7 @@ export async function startNatsServer() {
   const deadline = Date.now() + SERVER_START_TIMEOUT_MS;
   for (;;) {
     const url = await readUrl().catch(() => undefined); // half written: once more
-    if (url) return { url, version: binary.version, stop };
+    if (url) return { url, version: binary.version, pid: server.pid, stop };
     if (ended || Date.now() > deadline) {
       const tail = (await readFile(log, 'utf8').catch(() => '')).slice(-2_000);
       await stop();

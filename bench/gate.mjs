@@ -1,0 +1,60 @@
+/**
+ * The gates of CI, in less than two minutes: `npm run bench:gate`. Ends with 1 if one of them does not hold.
+ *
+ *   --only core,micro    only these suites, and the gates that they answer
+ */
+import { parseArgs } from 'node:util';
+import { build } from '../scripts/setup.mjs';
+import { machine } from './harness/machine.mjs';
+import { withServer } from './harness/server.mjs';
+import { gatesTable, machineLines } from './report/tables.mjs';
+import { GATES, judge } from './suites/gates.mjs';
+import { heap } from './suites/heap.mjs';
+import { LATENCY, latency } from './suites/latency.mjs';
+import { micro } from './suites/micro.mjs';
+import { INTERCEPTOR } from './suites/micro.mjs';
+import { restart, startUp } from './suites/start-up.mjs';
+import { core, drain, jetStream } from './suites/throughput.mjs';
+
+const ROUNDS = 8;
+const say = (line) => process.stderr.write(`${line}\n`);
+
+const short = { gate: true, rounds: ROUNDS, seconds: 0.5 };
+const SUITES = {
+  core: (server) => core(server, { ...short, say }),
+  jetStream: (server) => jetStream(server, { ...short, say }),
+  drain: (server) => drain(server, { ...short, seconds: 0.3, say }),
+  latency: async (server) => ({
+    core: await latency(LATENCY.core, server, { rounds: ROUNDS, events: 100 }),
+    jetStream: await latency(LATENCY.jetStream, server, { rounds: ROUNDS, events: 100 }),
+  }),
+  micro: () => micro({ rounds: 20, only: INTERCEPTOR }),
+  restart: (server) => restart(server, { restarts: 4, idleSeconds: 0, say }),
+  startUp: () => startUp({ rounds: ROUNDS, modes: ['without', 'with'] }),
+  heap: (server) => heap(server, { events: 200_000, steps: 4 }),
+};
+
+const { values } = parseArgs({ options: { only: { type: 'string' } } });
+const chosen = values.only?.split(',') ?? Object.keys(SUITES);
+const unknown = chosen.find((name) => SUITES[name] === undefined);
+if (unknown) throw new Error(`There is no suite ${unknown}; there are ${Object.keys(SUITES).join(', ')}.`);
+
+await build();
+const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(0)} s`;
+const started = performance.now();
+const results = await withServer(async (server) => {
+  say(machineLines(machine({ 'nats-server': server.version })));
+  const all = {};
+  for (const name of chosen) {
+    const began = performance.now();
+    all[name] = await SUITES[name](server);
+    say(`${name}: ${seconds(began)}\n`);
+  }
+  return all;
+});
+const judged = judge(
+  results,
+  GATES.filter(({ needs }) => chosen.includes(needs)),
+);
+process.stdout.write(`\n${gatesTable(judged)}\n\n${seconds(started)}, ${ROUNDS} rounds\n`);
+process.exit(judged.every(({ holds }) => holds) ? 0 : 1);

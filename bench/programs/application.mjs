@@ -1,0 +1,60 @@
+/**
+ * A Nest application with generated handlers, started once. Of `mode` 'with' it has the module; 'without' it has not, but
+ * has loaded the package; 'bare' it does not know of it.
+ */
+import 'reflect-metadata';
+import { Module } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import { monotonic } from '../harness/monotonic.mjs';
+import { told } from '../harness/told.mjs';
+
+const METHODS_PER_CLASS = 10;
+const { mode, url, clusterId, handlers, stay = false } = JSON.parse(process.argv[2]);
+
+const beforeLoading = monotonic();
+const ours = mode === 'bare' ? undefined : await import('@venta/events');
+const loading = monotonic() - beforeLoading;
+
+const classes = Array.from({ length: handlers / METHODS_PER_CLASS }, (_, index) => handlersClass(index));
+let hookedAt;
+class Root {
+  onApplicationBootstrap() {
+    hookedAt = monotonic();
+  }
+}
+Module({
+  imports: mode === 'with' ? [ours.EventsModule.register({ appName: 'bench', url, clusterId })] : [],
+  providers: classes,
+})(Root);
+
+const beforeStart = monotonic();
+const app = await NestFactory.createApplicationContext(Root, { logger: ['error'] });
+const startedAt = monotonic();
+global.gc();
+await told({
+  loading: loading / 1e3,
+  start: (startedAt - beforeStart) / 1e3,
+  // The module's own hook comes after everybody else's.
+  bind: (startedAt - hookedAt) / 1e3,
+  rss: process.memoryUsage().rss,
+  heap: process.memoryUsage().heapUsed,
+});
+if (stay) {
+  const cpu = process.cpuUsage();
+  await told({ idle: true });
+  const { user, system } = process.cpuUsage(cpu);
+  await told({ idleCpu: user + system });
+}
+await app.close();
+process.disconnect();
+
+function handlersClass(index) {
+  const type = { [`Handlers${index}`]: class {} }[`Handlers${index}`];
+  for (let i = 0; i < METHODS_PER_CLASS; i++) {
+    const name = `handle${i}`;
+    const descriptor = { value: async () => {}, writable: true, configurable: true };
+    Object.defineProperty(type.prototype, name, descriptor);
+    ours?.OnEvent(`bench${index}.happened${i}`)(type.prototype, name, descriptor);
+  }
+  return type;
+}

@@ -1,0 +1,131 @@
+import { median, ratios, spread } from '../harness/statistics.mjs';
+
+/** Markdown; Prettier aligns it. */
+const table = (head, rows, left = 1) =>
+  [head, head.map((_, i) => (i < left ? '---' : '---:')), ...rows]
+    .map((row) => `| ${row.join(' | ')} |`)
+    .join('\n');
+
+export const digits = (value, count = 2) =>
+  value === undefined || Number.isNaN(value)
+    ? '–'
+    : Math.abs(value) >= 100
+      ? value.toFixed(0)
+      : value.toFixed(count);
+
+const range = ({ q1, median, q3 }, count) =>
+  `**${digits(median, count)}** (${digits(q1, count)}–${digits(q3, count)})`;
+
+export const machineLines = (facts) =>
+  Object.entries(facts)
+    .map(([name, value]) => `- ${name}: ${value}`)
+    .join('\n');
+
+/** Rates and processor times of contenders, as medians, and their rate by the base's. */
+export function throughputTable(contenders, results, base = 'raw') {
+  const rates = (key) => results[key].map(({ rate }) => rate);
+  const middle = (key, pick) => digits(median(results[key].map(pick)), 1);
+  const publishes = results[base][0].publisher !== undefined;
+  const by = base === 'raw' ? 'by the base' : `by ${base}`;
+  return table(
+    ['', 'events/s', by, ...(publishes ? ['publisher, µs'] : []), 'subscriber, µs', 'server, µs'],
+    contenders.map(({ key, title }) => [
+      title,
+      digits(median(rates(key)), 0),
+      range(spread(ratios(rates(key), rates(base)))),
+      ...(publishes ? [middle(key, ({ publisher }) => publisher)] : []),
+      middle(key, ({ subscriber }) => subscriber),
+      results[key][0].server === undefined ? '–' : middle(key, ({ server }) => server),
+    ]),
+  );
+}
+
+/** Latencies in microseconds, and their median by the base's. */
+export function latencyTable(contenders, results, base = 'raw') {
+  const of = (key, pick) => results[key].map(pick);
+  return table(
+    ['', 'p50, µs', 'p99, µs', 'p50 by the base'],
+    contenders.map(({ key, title }) => [
+      title,
+      digits(median(of(key, ({ p50 }) => p50)), 0),
+      digits(median(of(key, ({ p99 }) => p99)), 0),
+      range(
+        spread(
+          ratios(
+            of(key, ({ p50 }) => p50),
+            of(base, ({ p50 }) => p50),
+          ),
+        ),
+      ),
+    ]),
+  );
+}
+
+export function startUpTable(results) {
+  const rows = [
+    ['bare', 'the application, without this package'],
+    ['without', 'package loaded, module not imported'],
+    ['with', 'with the module on `memory://`'],
+  ];
+  const middle = (mode, pick) => digits(median(results[mode].map(pick)), 1);
+  return table(
+    ['1,000 handlers', 'loading, ms', 'start, ms', 'RSS, MB', 'heap, MB'],
+    rows.map(([mode, title]) => [
+      title,
+      middle(mode, ({ loading }) => loading),
+      middle(mode, ({ start }) => start),
+      middle(mode, ({ rss }) => rss / 2 ** 20),
+      middle(mode, ({ heap }) => heap / 2 ** 20),
+    ]),
+  );
+}
+
+export const restartTable = ({ create, bind, idle }) =>
+  table(
+    ['1,000 handlers on a server', ''],
+    [
+      ['first start: durables created, ms', digits(create, 0)],
+      ['restart: durables bound, ms', range(spread(bind), 0)],
+      [`idle, processor time of the service per second, ms`, digits(idle?.client, 1)],
+      [`idle, processor time of the server per second, ms`, digits(idle?.server, 1)],
+    ],
+  );
+
+export const microTable = ({ parts, interceptor }) =>
+  table(
+    ['part', 'µs'],
+    [
+      ...Object.entries(parts).map(([part, value]) => [part, digits(value)]),
+      ['one interceptor, the difference', range(interceptor)],
+    ],
+  );
+
+export function heapTable(steps, events) {
+  const megabytes = (value) => digits(value / 2 ** 20, 1);
+  return table(
+    ['events', 'publisher, MB', 'subscriber, MB'],
+    steps.map(({ publisher, subscriber }, i) => [
+      `${((i + 1) * events) / steps.length}`,
+      megabytes(publisher),
+      megabytes(subscriber),
+    ]),
+  );
+}
+
+export const gatesTable = (judged) =>
+  table(
+    ['gate', 'limit', 'measured: median (quartiles)', ''],
+    judged.map(({ name, least, most, unit, values, holds }) => [
+      name,
+      `${least === undefined ? `≤ ${most}` : `≥ ${least}`}${unit ? ` ${unit}` : ''}`,
+      range(values),
+      holds ? 'holds' : 'MISSED',
+    ]),
+    1,
+  );
+
+export const profileTable = (what, shares) =>
+  table(
+    [what, '%'],
+    shares.map(([name, share]) => [`\`${name}\``, digits(share, 1)]),
+  );

@@ -1,0 +1,57 @@
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processorTime } from '../harness/processor-time.mjs';
+import { runProgram } from '../harness/program.mjs';
+
+const APPLICATION = path.join(import.meta.dirname, '..', 'programs', 'application.mjs');
+const HANDLERS = 1_000;
+const MODES = ['bare', 'without', 'with'];
+
+/**
+ * What the module adds to the start of an application with 1,000 handlers, without a network.
+ * @returns {Promise<Record<'bare' | 'without' | 'with', { loading: number, start: number, rss: number, heap: number }[]>>}
+ *   milliseconds and bytes, by round
+ */
+export async function startUp({ rounds, modes = MODES, say = () => {} }) {
+  const results = Object.fromEntries(modes.map((mode) => [mode, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const mode of round % 2 === 0 ? modes : [...modes].reverse()) {
+      results[mode].push(await runProgram(APPLICATION, { mode, url: 'memory://', handlers: HANDLERS }));
+    }
+    say(`start-up, round ${round + 1} of ${rounds}`);
+  }
+  return results;
+}
+
+/**
+ * 1,000 handlers on a server: the first start, which creates their durables, restarts, which find them, and what they
+ * cost while nothing happens.
+ * @returns {Promise<{ create: number, bind: number[], idle: { seconds: number, client: number, server?: number } }>}
+ *   milliseconds; the processor time of an idle second in milliseconds
+ */
+export async function restart(server, { restarts, idleSeconds = 5, say = () => {} }) {
+  const options = { mode: 'with', url: server.url, clusterId: 'bench-restart', handlers: HANDLERS };
+  const create = (await runProgram(APPLICATION, options)).bind;
+  say(`1,000 durables created in ${Math.round(create)} ms`);
+  const bind = [];
+  let idle;
+  for (let i = 0; i < restarts; i++) {
+    const stay = idleSeconds > 0 && i === restarts - 1;
+    let before;
+    let after;
+    const result = await runProgram(APPLICATION, { ...options, stay }, async ({ idle: idles }) => {
+      if (!idles) return;
+      before = processorTime(server.pids);
+      await sleep(idleSeconds * 1_000);
+      after = processorTime(server.pids);
+    });
+    bind.push(result.bind);
+    say(`restart ${i + 1} of ${restarts}: bound in ${Math.round(result.bind)} ms`);
+    if (stay) {
+      const perSecond = (microseconds) => microseconds / 1e3 / idleSeconds;
+      idle = { seconds: idleSeconds, client: perSecond(result.idleCpu) };
+      if (before !== undefined) idle.server = perSecond(after - before);
+    }
+  }
+  return { create, bind, idle };
+}
