@@ -21,6 +21,7 @@ export interface ConsumerParts {
   readonly retry: RetryPolicy;
   /** Milliseconds an attempt may take. */
   readonly timeout: number;
+  /** Never throws, but rejects. */
   readonly pipeline: (event: InboundEvent) => Promise<unknown>;
   readonly counters: SubscriptionCounters;
   readonly breaker?: CircuitBreaker | undefined;
@@ -30,15 +31,17 @@ export interface ConsumerParts {
 /** The outermost stage: runs the pipeline and turns its outcome into a settlement. */
 export function createConsumer(parts: ConsumerParts): Consumer {
   const { name, timeout, pipeline, counters, breaker, logger } = parts;
-  return async (delivery) => {
+  const done = (): Settlement => {
+    counters.running--;
+    counters.succeeded++;
+    breaker?.succeeded();
+    return ACK;
+  };
+  return (delivery) => {
     const event = new InboundEvent(delivery, name, timeout);
     counters.running++;
-    try {
-      await pipeline(event);
-      counters.succeeded++;
-      breaker?.succeeded();
-      return ACK;
-    } catch (error) {
+    return pipeline(event).then(done, (error: unknown) => {
+      counters.running--;
       const settlement = settle(error, delivery.attempt, parts);
       if (settlement.kind === 'retry') counters.retried++;
       else counters.deadLettered++;
@@ -48,9 +51,7 @@ export function createConsumer(parts: ConsumerParts): Consumer {
         // A logger that throws must not change what becomes of the event.
       }
       return settlement;
-    } finally {
-      counters.running--;
-    }
+    });
   };
 }
 

@@ -1,3 +1,4 @@
+import { parseIsoTime } from './iso-time';
 // The value of the header `ce-datepaths`: JSON Pointers in their URI fragment form (RFC 6901, section 6), separated by
 // commas: `#/placedAt,#/items/*/shippedAt`, and `#` where the data itself is a Date. A comma in a key is `%2C`. A token
 // `*` met at an array stands for every slot; met at an object it is the key `*`.
@@ -234,6 +235,8 @@ export function reviveDates(value: unknown, tree: DatePathTree, budget: Budget):
 
 /** The text itself when it is no date: wrong form, or a day its month does not have. */
 function toDate(text: string): Date | string {
+  const ms = parseIsoTime(text);
+  if (ms !== undefined) return new Date(ms);
   if (!DATE_TIME.test(text)) return text;
   const date = new Date(text);
   if (Number.isNaN(date.getTime())) return text;

@@ -1,16 +1,19 @@
 import { CE, decodeAttribute } from './cloudevents';
 import type { ConsumeContext } from './event-context';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
+import { parseIsoTime } from './iso-time';
 import type { Delivery } from './transport';
 
 const MAX_ID_LENGTH = 256;
 
 const CONTROL = /\p{Cc}/gu;
+/** Letters, digits and most signs: nothing is encoded, quoted or to be taken out. */
+const CLEAN = /^[\x21\x23\x24\x26-\x7e]{1,256}$/;
 
 // Ids come from the wire and end up in logs: bounded, without control characters. What is empty then is none.
 const clean = (value: string | undefined): string | undefined =>
-  value === undefined
-    ? undefined
+  value === undefined || CLEAN.test(value)
+    ? value
     : decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH) || undefined;
 
 /** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
@@ -39,7 +42,8 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get time(): Date {
-    const time = new Date(decodeAttribute(this.delivery.headers[CE.time] ?? ''));
+    const text = this.delivery.headers[CE.time] ?? '';
+    const time = new Date(parseIsoTime(text) ?? decodeAttribute(text));
     return Number.isNaN(time.getTime()) ? new Date(this.delivery.storedAt) : time;
   }
 

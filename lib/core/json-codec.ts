@@ -1,3 +1,4 @@
+import { isAscii, isUtf8 } from 'node:buffer';
 import {
   compileDatePaths,
   type DatePathTree,
@@ -12,6 +13,7 @@ import { PlainCopy, shortened } from './plain-copy';
 
 export { MAX_DEPTH };
 
+const BYTE_ORDER_MARK = '\ufeff';
 const MAX_CACHED_HEADERS = 500;
 const MAX_CACHED_LENGTH = 512;
 
@@ -30,7 +32,6 @@ export interface EncodedData {
  * else JSON would change is refused.
  */
 export class JsonCodec {
-  private readonly decoder = new TextDecoder('utf-8', { fatal: true });
   private readonly trees = new Map<string, DatePathTree | undefined>();
 
   /**
@@ -67,14 +68,11 @@ export class JsonCodec {
     if (body.byteLength > 2 * MAX_DEPTH && isTooDeep(body)) {
       throw new EventsError('undecodable', `the body is nested deeper than ${MAX_DEPTH} levels`);
     }
-    let text: string;
+    const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+    if (!isUtf8(bytes)) throw new EventsError('undecodable', 'the body is not UTF-8');
+    const text = isAscii(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
     try {
-      text = this.decoder.decode(body);
-    } catch {
-      throw new EventsError('undecodable', 'the body is not UTF-8');
-    }
-    try {
-      return JSON.parse(text);
+      return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
     } catch {
       throw new EventsError('undecodable', 'the body is not JSON');
     }

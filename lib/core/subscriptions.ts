@@ -1,4 +1,3 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { CircuitBreaker } from './circuit-breaker';
 import { systemClock, type Clock } from './clock';
 import { createConsumer, type SubscriptionCounters } from './consumer';
@@ -47,17 +46,29 @@ export interface SubscriptionsParts {
   readonly consume: boolean;
   /** @throws EventsError `unknown_event` if no handler may listen to this pattern */
   readonly assertKnown?: (pattern: string, handler: string) => void;
+  /** Identity of the handler on whose behalf this is asked; `undefined` outside of handlers. Default: never in one. */
+  readonly handling?: () => string | undefined;
   /** Of circuit breakers. Default: the system's. */
   readonly clock?: Clock;
   readonly logger: EventsLogger;
+}
+
+/** An async function would make a second promise of the one that most handlers return. */
+function promiseOf(run: () => unknown): Promise<unknown> {
+  try {
+    const result = run();
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    // What was thrown is passed on as it is, Error or not.
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+    return Promise.reject(error);
+  }
 }
 
 /** The handlers of one service: bound, started and stopped. */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #bound = new Map<string, Bound>();
-  /** Whose handler is running. */
-  readonly #handling = new AsyncLocalStorage<Bound>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
@@ -98,14 +109,15 @@ export class Subscriptions {
       const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
       bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger, clock);
     }
-    const pipeline = composeConsume(this.#parts.stages, async (event) =>
-      definition.handler(event.data, event),
+    const { handler } = definition;
+    const pipeline = composeConsume(this.#parts.stages, (event) =>
+      promiseOf(() => handler(event.data, event)),
     );
     const consumer = createConsumer({
       name,
       retry: options.retry,
       timeout: options.timeout,
-      pipeline: (event) => this.#handling.run(bound, pipeline, event),
+      pipeline,
       counters,
       breaker: bound.breaker,
       logger,
@@ -162,7 +174,7 @@ export class Subscriptions {
     if (this.#bound.get(identity) !== bound) return;
     bound.breaker?.stop();
     const stopped = this.#stop(identity, bound);
-    if (this.#handling.getStore() !== bound) return stopped;
+    if (this.#parts.handling?.() !== bound.name) return stopped;
     const { logger } = this.#parts;
     stopped.catch((error: unknown) => {
       logger.error(`the subscription of '${bound.name}' did not stop cleanly: ${String(error)}`);

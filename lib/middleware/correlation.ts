@@ -37,6 +37,12 @@ export class Correlation implements Stage {
     return this.#cause.run(origin, run);
   }
 
+  /** Identity of the handler whose code runs, `undefined` outside of handlers. */
+  get handling(): string | undefined {
+    const cause = this.#cause.getStore();
+    return cause === undefined || cause instanceof Origin ? undefined : cause.subscription;
+  }
+
   consume(event: ConsumeContext, next: () => Promise<unknown>): Promise<unknown> {
     return this.#cause.run(event, next);
   }

@@ -1,3 +1,4 @@
+import { Deadlines } from '../core/deadlines';
 import { EventsError } from '../core/errors';
 import type { EventsLogger } from '../core/logger';
 import type { Stage } from '../core/middleware';
@@ -7,11 +8,20 @@ import type { Stage } from '../core/middleware';
  * handler still returns or throws is ignored, and told to the logger.
  */
 export function timeout(logger: EventsLogger): Stage {
+  /** By their durations: most handlers have the same. */
+  const deadlines = new Map<number, Deadlines>();
+  const deadlinesOf = (duration: number): Deadlines => {
+    const known = deadlines.get(duration);
+    if (known !== undefined) return known;
+    const made = new Deadlines(duration);
+    deadlines.set(duration, made);
+    return made;
+  };
   return {
     consume: (event, next) =>
       new Promise((resolve, reject) => {
         let late = false;
-        const timer = setTimeout(() => {
+        const deadline = deadlinesOf(event.timeout).begin(() => {
           late = true;
           const error = new EventsError(
             'handler_timeout',
@@ -20,22 +30,24 @@ export function timeout(logger: EventsLogger): Stage {
           );
           event.abort(error);
           reject(error);
-        }, event.timeout);
-        // A handler that is given up at a shutdown must not keep the process alive.
-        timer.unref();
-        const settle = (outcome: string, finish: () => void): void => {
-          clearTimeout(timer);
-          if (!late) finish();
-          else
-            logger.warn(
-              `handler '${event.subscription}' ${outcome} '${event.name}' (id ${event.id}) after its timeout; ignored`,
-            );
-        };
+        });
+        const tell = (outcome: string): void =>
+          logger.warn(
+            `handler '${event.subscription}' ${outcome} '${event.name}' (id ${event.id}) after its timeout; ignored`,
+          );
         next().then(
-          (value) => settle('finished', () => resolve(value)),
-          // What was thrown is passed on as it is, Error or not.
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-          (error: unknown) => settle('failed', () => reject(error)),
+          (value) => {
+            deadline.end();
+            if (late) tell('finished');
+            else resolve(value);
+          },
+          (error: unknown) => {
+            deadline.end();
+            if (late) tell('failed');
+            // What was thrown is passed on as it is, Error or not.
+            // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+            else reject(error);
+          },
         );
       }),
   };

@@ -119,8 +119,10 @@ interface Declared {
 
 const direct =
   ({ instance, method }: HandlerMethod): EventHandler =>
-  async (data, context) =>
-    resultOf(await method.call(instance, data, context));
+  (data, context) => {
+    const result = method.call(instance, data, context);
+    return result instanceof Promise ? result.then(resultOf) : resultOf(result);
+  };
 
 /**
  * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable

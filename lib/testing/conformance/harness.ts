@@ -59,10 +59,12 @@ export class Harness {
   async boundService(app: string, options: InstanceOptions = {}): Promise<ServiceInstance> {
     const transport = this.transport(app);
     const codec = new JsonCodec();
+    const correlation = new Correlation({ logger: SILENT });
     const events = new EventService({
       transport,
       codec,
-      stages: [new Correlation({ logger: SILENT }), timeout(SILENT), decoding(codec)],
+      stages: [correlation, timeout(SILENT), decoding(codec)],
+      handling: () => correlation.handling,
       defaults: {
         app,
         delivery: this.features.durable ? 'durable' : 'ephemeral',

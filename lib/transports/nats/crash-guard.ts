@@ -37,15 +37,18 @@ export class CrashGuard {
     private readonly logger: EventsLogger,
   ) {}
 
-  async run(
+  run(spec: SubscriptionSpec, delivery: Delivery, position: Position, handle: Consumer): Promise<Settlement> {
+    return delivery.attempt <= spec.maxDeliveries + TOLERANCE
+      ? this.#turns.together(() => this.#run(delivery, handle))
+      : this.#runSuspect(spec, delivery, position, handle);
+  }
+
+  async #runSuspect(
     spec: SubscriptionSpec,
     delivery: Delivery,
     position: Position,
     handle: Consumer,
   ): Promise<Settlement> {
-    if (delivery.attempt <= spec.maxDeliveries + TOLERANCE) {
-      return this.#turns.together(() => this.#run(delivery, handle));
-    }
     const subject = runMarkSubject(this.clusterId, spec.durable, position.sequence, position.timestamp);
     try {
       const marks = await this.#count(subject);

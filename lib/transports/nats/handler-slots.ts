@@ -1,4 +1,5 @@
 import type { Settlement } from '../../core/settlement';
+import { whenEnded } from './turns';
 
 const MAX_WAITING = 2;
 const HAND_BACK: Settlement = Object.freeze({ kind: 'retry', delay: 0 });
@@ -30,17 +31,25 @@ export class HandlerSlots {
   }
 
   /** Runs the task when there is a slot; hands it back when the handler stops before. */
-  async run(task: () => Promise<Settlement>): Promise<Settlement> {
-    if (this.#running < this.#limit) this.#running++;
-    else if (this.#closed || !(await new Promise<boolean>((resolve) => this.#waiting.push(resolve))))
-      return HAND_BACK;
-    try {
-      return await task();
-    } finally {
-      this.#running--;
-      this.#admit();
-    }
+  run(task: () => Promise<Settlement>): Promise<Settlement> {
+    if (this.#running >= this.#limit) return this.#later(task);
+    this.#running++;
+    return this.#through(task);
   }
+
+  async #later(task: () => Promise<Settlement>): Promise<Settlement> {
+    const free = !this.#closed && (await new Promise<boolean>((resolve) => this.#waiting.push(resolve)));
+    return free ? this.#through(task) : HAND_BACK;
+  }
+
+  #through(task: () => Promise<Settlement>): Promise<Settlement> {
+    return whenEnded(task, this.#onEnd);
+  }
+
+  readonly #onEnd = (): void => {
+    this.#running--;
+    if (this.#waiting.length > 0) this.#admit();
+  };
 
   /** Nothing that waits begins any more. */
   close(): void {

@@ -39,10 +39,11 @@ export class HandlerSource implements PullSource {
     return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
   }
 
-  async consume(delivery: Delivery, position: Position): Promise<Settlement> {
+  consume(delivery: Delivery, position: Position): Promise<Settlement> {
     // The durable takes what any version of the handler asked for.
-    if (!this.spec.patterns.some((pattern) => matches(pattern, delivery.name)))
-      return this.#handBack(delivery);
+    const { name } = delivery;
+    if (!this.spec.patterns.some((pattern) => pattern === name || matches(pattern, name)))
+      return Promise.resolve(this.#handBack(delivery));
     return this.slots.run(() => this.parts.crashGuard.run(this.spec, delivery, position, this.handle));
   }
 

@@ -1,4 +1,6 @@
+import { isAscii } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
+import { CE } from '../../core/cloudevents';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
 /**
@@ -16,6 +18,12 @@ const NON_ASCII = /[^\x00-\x7f]/;
 
 const UNSAFE = /[\r\n\0]/;
 const LINE_BREAKS = /[\r\n\0]/g;
+/** A line break that does not end a header, or a NUL. */
+const STRAY_BREAK = /\0|\r(?!\n)|(?<!\r)\n/;
+/** In the order in which `emit` writes them. */
+const OWN_KEYS: readonly string[] = ['Nats-Msg-Id', ...Object.values(CE), 'content-type'];
+const COLON = 58;
+const SPACE = 32;
 
 /**
  * @param messageId written as `Nats-Msg-Id`, if given
@@ -65,19 +73,34 @@ export function decodeHeaders(
   const headers = emptyHeaders();
   if (block === undefined) return headers;
   if (block.length > maxLength) return undefined;
-  const lines = Buffer.from(block.buffer, block.byteOffset, block.length).toString('utf8').split('\r\n');
-  if (!(lines[0] as string).startsWith(VERSION)) return undefined;
-  for (let i = 1; i < lines.length; i++) {
-    const line = lines[i] as string;
-    if (line === '') continue;
-    const colon = line.indexOf(':');
-    if (colon <= 0) return undefined;
-    const raw = line.slice(0, colon);
+  const text = textOf(block);
+  if (!text.startsWith(VERSION)) return undefined;
+  // What other clients let through must not break the lines of a log, or of the block it is copied into.
+  const plain = !STRAY_BREAK.test(text);
+  let at = text.indexOf('\r\n');
+  let expected = 0;
+  while (at !== -1) {
+    const start = at + 2;
+    at = text.indexOf('\r\n', start);
+    const end = at === -1 ? text.length : at;
+    if (end === start) continue;
+    // Our own headers come in the order in which `emit` writes them: compared, they need not be cut out and looked up.
+    while (expected < OWN_KEYS.length && !text.startsWith(OWN_KEYS[expected] as string, start)) expected++;
+    const own = OWN_KEYS[expected];
+    if (own !== undefined && plain && text.charCodeAt(start + own.length) === COLON) {
+      expected++;
+      if (headers[own] === undefined) {
+        headers[own] = trimmed(text, start + own.length + 1, end);
+        continue;
+      }
+    } else if (own === undefined) expected = 0;
+    const colon = text.indexOf(':', start);
+    if (colon <= start || colon >= end) return undefined;
+    const raw = text.slice(start, colon);
     if (!isHeaderKey(raw)) return undefined;
     const key = foldKey(raw);
-    // What other clients let through must not break the lines of a log, or of the block it is copied into.
-    const value = line
-      .slice(colon + 1)
+    const value = text
+      .slice(colon + 1, end)
       .replace(LINE_BREAKS, ' ')
       .trim();
     const earlier = headers[key];
@@ -85,6 +108,21 @@ export function decodeHeaders(
     else if (key === raw && !key.startsWith('ce-')) headers[key] = `${earlier}, ${value}`;
   }
   return headers;
+}
+
+/** A value without the space before it, and without any other around it. */
+function trimmed(text: string, start: number, end: number): string {
+  const from = text.charCodeAt(start) === SPACE ? start + 1 : start;
+  const value = text.slice(from, end);
+  const isTrimmed = from < end && isInk(text.charCodeAt(from)) && isInk(text.charCodeAt(end - 1));
+  return isTrimmed ? value : value.trim();
+}
+
+const isInk = (code: number): boolean => code > SPACE && code < 0x7f;
+
+function textOf({ buffer, byteOffset, length }: Uint8Array): string {
+  const bytes = Buffer.from(buffer, byteOffset, length);
+  return isAscii(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
 }
 
 /** The status of a control message of the server (`NATS/1.0 408 Request Timeout`); 0 if it has none. */

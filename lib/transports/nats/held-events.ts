@@ -22,6 +22,8 @@ export interface Held extends Position {
   /** Where to settle; replaced when the server delivers the event again while it is held. */
   reply: string;
   settled: boolean;
+  /** What the settlement says. */
+  payload: Uint8Array | undefined;
   /** When the server was last told that it is in hands. */
   toldAt: number;
 }
@@ -35,6 +37,8 @@ export class HeldEvents {
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
   readonly #late: LateSettlements;
+  /** Settled in this turn of the event loop: sent in one write to the socket. */
+  #outbox: Held[] = [];
   #problem: string | undefined;
 
   /** @param streamCreated when the stream was created that is consumed at this moment */
@@ -60,7 +64,15 @@ export class HeldEvents {
       return undefined;
     }
     const delivery = this.#source.toDelivery(msg, info);
-    const held: Held = { delivery, sequence, timestamp, reply, settled: false, toldAt: now };
+    const held: Held = {
+      delivery,
+      sequence,
+      timestamp,
+      reply,
+      settled: false,
+      payload: undefined,
+      toldAt: now,
+    };
     this.#held.set(sequence, held);
     return held;
   }
@@ -74,9 +86,12 @@ export class HeldEvents {
     }
   }
 
-  /** @param stopping a failure then may come of the stopping itself: another instance tries again */
-  async settle(held: Held, settlement: Settlement, stopping: boolean): Promise<void> {
-    if (held.settled) return;
+  /**
+   * @param stopping a failure then may come of the stopping itself: another instance tries again
+   * @returns what to wait for, where there is something
+   */
+  settle(held: Held, settlement: Settlement, stopping: boolean): Promise<void> | undefined {
+    if (held.settled) return undefined;
     if (settlement.kind === 'ack') {
       if (this.#failedAt.size > 0) this.#failedAt.delete(held.sequence);
       this.#finish(held, ACK);
@@ -88,8 +103,9 @@ export class HeldEvents {
       }
       this.#finish(held, nak(settlement.delay));
     } else {
-      await this.#deadLetter(held, settlement.failure);
+      return this.#deadLetter(held, settlement.failure);
     }
+    return undefined;
   }
 
   /** Unsettled, the server delivers it again after the acknowledgement wait. */
@@ -119,6 +135,7 @@ export class HeldEvents {
   forget(): void {
     for (const held of this.#held.values()) held.settled = true;
     this.#held.clear();
+    this.#outbox = [];
     this.#failedAt.clear();
   }
 
@@ -129,6 +146,7 @@ export class HeldEvents {
 
   /** Resolves when all that was finished is settled; @returns what was given up after `timeout` milliseconds */
   settled(timeout: number): Promise<number> {
+    this.#flush();
     return this.#late.sent(timeout);
   }
 
@@ -158,9 +176,20 @@ export class HeldEvents {
     if (held.settled) return;
     held.settled = true;
     if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
-    const { reply } = held;
-    if (this.#parts.link.connected) return this.#send(reply, payload);
-    this.#late.add({ reply, payload, streamCreated: this.#streamCreated(), pressing: payload !== NAK });
+    held.payload = payload;
+    if (this.#outbox.push(held) === 1) setImmediate(() => this.#flush());
+  }
+
+  #flush(): void {
+    const outbox = this.#outbox;
+    if (outbox.length === 0) return;
+    this.#outbox = [];
+    const { connected } = this.#parts.link;
+    for (const { reply, payload = NAK } of outbox) {
+      if (connected) this.#send(reply, payload);
+      else
+        this.#late.add({ reply, payload, streamCreated: this.#streamCreated(), pressing: payload !== NAK });
+    }
   }
 
   #send(reply: string, payload: Uint8Array): void {

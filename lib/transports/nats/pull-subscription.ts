@@ -171,27 +171,36 @@ export class PullSubscription implements TransportSubscription {
     while (this.#running < this.#demand.limit && this.#state === 'started') {
       const held = this.#buffer.shift();
       if (held === undefined) break;
-      void this.#run(held);
+      this.#run(held);
     }
     this.#pull();
   }
 
-  async #run(held: Held): Promise<void> {
+  #run(held: Held): void {
     this.#running++;
-    let settlement: Settlement;
-    try {
-      settlement = await this.#source.consume(held.delivery, held);
-    } catch (error) {
-      this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${textOf(error)}`);
-      settlement = { kind: 'retry', delay: BROKEN_CONSUMER_RETRY };
-    }
+    // Callbacks, not an async function: of what happens to each event, every promise counts.
+    this.#source.consume(held.delivery, held).then(
+      (settlement) => this.#settle(held, settlement),
+      (error: unknown) => {
+        this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${textOf(error)}`);
+        this.#settle(held, { kind: 'retry', delay: BROKEN_CONSUMER_RETRY });
+      },
+    );
+  }
+
+  #settle(held: Held, settlement: Settlement): void {
     this.#demand.finished();
-    try {
-      await this.#held.settle(held, settlement, this.#state !== 'started');
-    } catch (error) {
-      this.#held.drop(held);
-      this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${textOf(error)}`);
-    }
+    const settled = this.#held.settle(held, settlement, this.#state !== 'started');
+    if (settled === undefined) return this.#finished();
+    settled
+      .catch((error: unknown) => {
+        this.#held.drop(held);
+        this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${textOf(error)}`);
+      })
+      .finally(() => this.#finished());
+  }
+
+  #finished(): void {
     this.#running--;
     if (this.#running === 0) this.#idle?.();
     this.#pump();

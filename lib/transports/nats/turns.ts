@@ -1,5 +1,26 @@
 type Task<T> = () => Promise<T>;
 
+/** As `try { return await task() } finally { ended() }`, with half the promises, on the way of every event. */
+export function whenEnded<T>(task: Task<T>, ended: () => void): Promise<T> {
+  let running: Promise<T>;
+  try {
+    running = task();
+  } catch (error) {
+    ended();
+    throw error;
+  }
+  return running.then(
+    (value) => {
+      ended();
+      return value;
+    },
+    (error: unknown) => {
+      ended();
+      throw error;
+    },
+  );
+}
+
 /** Tasks of one process, most of which run together; some run alone. Who wants to be alone waits for those who run. */
 export class Turns {
   #running = 0;
@@ -7,15 +28,24 @@ export class Turns {
   #alone: Promise<unknown> | undefined;
   #idle: (() => void) | undefined;
 
-  async together<T>(task: Task<T>): Promise<T> {
-    while (this.#alone !== undefined) await this.#alone;
-    this.#running++;
-    try {
-      return await task();
-    } finally {
-      if (--this.#running === 0) this.#idle?.();
-    }
+  together<T>(task: Task<T>): Promise<T> {
+    // The way of nearly every event: no promise more than it needs.
+    return this.#alone === undefined ? this.#run(task) : this.#later(task);
   }
+
+  async #later<T>(task: Task<T>): Promise<T> {
+    while (this.#alone !== undefined) await this.#alone;
+    return this.#run(task);
+  }
+
+  #run<T>(task: Task<T>): Promise<T> {
+    this.#running++;
+    return whenEnded(task, this.#onEnd);
+  }
+
+  readonly #onEnd = (): void => {
+    if (--this.#running === 0) this.#idle?.();
+  };
 
   async alone<T>(task: Task<T>): Promise<T> {
     const before = this.#alone;
