@@ -3,7 +3,8 @@
  *
  *   node scripts/samples.mjs            on the embedded transport; with NATS_SERVER_BIN set also on a real server
  *   node scripts/samples.mjs --nats     also on a real server, which it finds or fetches
- *   node scripts/samples.mjs --update   writes what they print on the embedded transport as expected
+ *   node scripts/samples.mjs --update   writes what they print on the embedded transport as expected; with --nats, also
+ *                                       what those print that need a server
  *
  * Ids, times and durations are replaced before the comparison: an id by its number, so that the same stays the same.
  */
@@ -21,6 +22,9 @@ const FOLDER = path.join(ROOT, 'samples');
 /** Samples that name their transport in the code. The others take the NATS_URL that they are given. */
 const EMBEDDED_ONLY = ['quickstart'];
 
+/** Samples that use Nest's own NATS transport beside this package. */
+const SERVER_ONLY = ['migrate-from-nest-nats'];
+
 async function main() {
   const given = process.argv.slice(2);
   const unknown = given.find((argument) => !['--nats', '--update'].includes(argument));
@@ -33,12 +37,15 @@ async function main() {
 
   const names = await sampleNames();
   const onServer = given.includes('--nats') || process.env.NATS_SERVER_BIN;
+  const update = given.includes('--update');
+  const needsServer = (name) => SERVER_ONLY.includes(name);
   const runs = [
-    ...names.map((name) => () => check(name, 'memory', { update: given.includes('--update') })),
+    ...names.filter((name) => !needsServer(name)).map((name) => () => check(name, 'memory', { update })),
     ...names
       .filter((name) => onServer && !EMBEDDED_ONLY.includes(name))
-      .map((name) => () => checkOnServer(name)),
+      .map((name) => () => checkOnServer(name, { update: update && needsServer(name) })),
   ];
+  if (!onServer) process.stdout.write(`not run: ${SERVER_ONLY.join(', ')}, on a server only: --nats\n`);
   let passed = true;
   for (const run of runs) {
     passed = (await run()) && passed;
@@ -48,10 +55,10 @@ async function main() {
 }
 
 /** A server each: nobody finds what another has left in a stream. */
-async function checkOnServer(name) {
+async function checkOnServer(name, { update }) {
   const server = await startNatsServer();
   try {
-    return await check(name, `nats-server ${server.version}`, { url: server.url });
+    return await check(name, `nats-server ${server.version}`, { url: server.url, update });
   } finally {
     await server.stop();
   }
