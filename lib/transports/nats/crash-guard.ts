@@ -37,6 +37,18 @@ export class CrashGuard {
     private readonly logger: EventsLogger,
   ) {}
 
+  /**
+   * Whether an event may run at once, beside others: nearly every one. `leave` when it has been handled; the others take
+   * `run`, which costs two promises more.
+   */
+  tryEnter({ maxDeliveries }: SubscriptionSpec, { attempt }: Delivery): boolean {
+    return attempt <= maxDeliveries + TOLERANCE && !this.#released && this.#turns.tryTogether();
+  }
+
+  leave(): void {
+    this.#turns.leave();
+  }
+
   run(spec: SubscriptionSpec, delivery: Delivery, position: Position, handle: Consumer): Promise<Settlement> {
     return delivery.attempt <= spec.maxDeliveries + TOLERANCE
       ? this.#turns.together(() => this.#run(delivery, handle))

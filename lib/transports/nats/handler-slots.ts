@@ -42,6 +42,17 @@ export class HandlerSlots {
     return free ? this.#through(task) : HAND_BACK;
   }
 
+  /** Takes a slot if one is free, without a promise; `leave` gives it back. */
+  tryEnter(): boolean {
+    if (this.#running >= this.#limit) return false;
+    this.#running++;
+    return true;
+  }
+
+  leave(): void {
+    this.#onEnd();
+  }
+
   #through(task: () => Promise<Settlement>): Promise<Settlement> {
     return whenEnded(task, this.#onEnd);
   }

@@ -8,7 +8,7 @@ import type { DeadLetters } from './dead-letters';
 import { floorOf, type Durables } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { NatsDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, HAND_BACKS, type Position, type PullSource } from './pull-source';
+import { GIVE_UP, HAND_BACK, HAND_BACKS, type Handling, type Position, type PullSource } from './pull-source';
 
 /** Another instance that knows the event is likely to get it next; milliseconds, and how often. */
 const QUICK_HAND_BACK = 1000;
@@ -39,13 +39,26 @@ export class HandlerSource implements PullSource {
     return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
   }
 
-  consume(delivery: Delivery, position: Position): Promise<Settlement> {
+  consume(delivery: Delivery, handling: Handling): Promise<Settlement> {
     // The durable takes what any version of the handler asked for.
     const { name } = delivery;
     if (!this.spec.patterns.some((pattern) => pattern === name || matches(pattern, name)))
       return Promise.resolve(this.#handBack(delivery));
-    return this.slots.run(() => this.parts.crashGuard.run(this.spec, delivery, position, this.handle));
+    const { crashGuard } = this.parts;
+    if (this.slots.tryEnter()) {
+      if (crashGuard.tryEnter(this.spec, delivery)) {
+        handling.leave = this.#leave;
+        return this.handle(delivery);
+      }
+      this.slots.leave();
+    }
+    return this.slots.run(() => crashGuard.run(this.spec, delivery, handling, this.handle));
   }
+
+  readonly #leave = (): void => {
+    this.parts.crashGuard.leave();
+    this.slots.leave();
+  };
 
   #handBack({ attempt, name }: Delivery): Settlement {
     if (attempt <= QUICK_HAND_BACKS + HAND_BACKS) {

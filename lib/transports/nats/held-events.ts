@@ -4,7 +4,7 @@ import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
 import { LateSettlements } from './late-settlements';
 import type { PullParts } from './pull-parts';
-import type { Position, PullSource } from './pull-source';
+import type { Handling, PullSource } from './pull-source';
 
 const DEAD_LETTER_RETRY = 5000;
 /** Milliseconds (100 days): in nanoseconds still an exact number. */
@@ -17,7 +17,7 @@ const WORKING = Buffer.from('+WPI');
 const TERM = Buffer.from('+TERM');
 
 /** An event this process holds: buffered, running, or being written as a dead letter. */
-export interface Held extends Position {
+export interface Held extends Handling {
   readonly delivery: Delivery;
   /** Where to settle; replaced when the server delivers the event again while it is held. */
   reply: string;
@@ -71,6 +71,7 @@ export class HeldEvents {
       reply,
       settled: false,
       payload: undefined,
+      leave: undefined,
       toldAt: now,
     };
     this.#held.set(sequence, held);

@@ -16,6 +16,12 @@ export interface Position {
   readonly timestamp: string;
 }
 
+/** An event that is being handled. */
+export interface Handling extends Position {
+  /** Called once when it has been handled, if it is set by then. */
+  leave: (() => void) | undefined;
+}
+
 /** What a pull subscription consumes, and what it does with it: the events of a handler, or what was redriven. */
 export interface PullSource {
   readonly stream: string;
@@ -29,7 +35,7 @@ export interface PullSource {
   readonly ackFloor: number;
   toDelivery(msg: Msg, info: AckInfo): Delivery;
   /** Never rejects. */
-  consume(delivery: Delivery, position: Position): Promise<Settlement>;
+  consume(delivery: Delivery, handling: Handling): Promise<Settlement>;
   /** Stores and confirms it, once per position. @param firstFailedAt milliseconds since the epoch */
   deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void>;
   /** Creates the lost consumer again from a stream sequence. @returns its name */

@@ -189,6 +189,7 @@ export class PullSubscription implements TransportSubscription {
   }
 
   #settle(held: Held, settlement: Settlement): void {
+    held.leave?.();
     this.#demand.finished();
     const settled = this.#held.settle(held, settlement, this.#state !== 'started');
     if (settled === undefined) return this.#finished();

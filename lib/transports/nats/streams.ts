@@ -166,15 +166,6 @@ async function reconcile(
   const different = (Object.keys(FIELDS) as (keyof NatsStreamLimits)[]).filter(
     (key) => wanted.explicit[key] !== undefined && wanted.explicit[key] !== FIELDS[key](config),
   );
-  const allowBatches =
-    shape.batches === true &&
-    options.manage === 'update' &&
-    (config as BatchStreamConfig).allow_atomic !== true;
-  if (allowBatches) {
-    const allowed: BatchStreamConfig & StreamConfig = { ...config, allow_atomic: true };
-    options.logger.log(`stream '${name}' now stores batches of events together`);
-    return reconcile(jsm, options, await jsm.streams.update(name, allowed), shape, wanted, option);
-  }
   if (different.length === 0) return info;
   const wider = different.filter(
     (key) => options.manage === 'update' && isWider(key, wanted.effective, config),

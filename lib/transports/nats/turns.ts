@@ -33,6 +33,17 @@ export class Turns {
     return this.#alone === undefined ? this.#run(task) : this.#later(task);
   }
 
+  /** As `together`, for what says itself when it has ended: `leave`. `false` if it has to wait. */
+  tryTogether(): boolean {
+    if (this.#alone !== undefined) return false;
+    this.#running++;
+    return true;
+  }
+
+  leave(): void {
+    this.#onEnd();
+  }
+
   async #later<T>(task: Task<T>): Promise<T> {
     while (this.#alone !== undefined) await this.#alone;
     return this.#run(task);

@@ -52,7 +52,7 @@ describe.each<[string, () => PullSource, number]>([
   ['a redriven event whose handler is not here', redriven, 20],
 ])('%s', (_title, source, handBacks) => {
   const consume = (from: PullSource, attempt: number): Promise<Settlement> =>
-    from.consume(delivery(attempt), { sequence: 7, timestamp: '1' });
+    from.consume(delivery(attempt), { sequence: 7, timestamp: '1', leave: undefined });
   afterEach(() => jest.restoreAllMocks());
 
   it('is handed back on its first delivery, however old it is and however long this instance has run', async () => {
