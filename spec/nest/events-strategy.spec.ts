@@ -14,7 +14,7 @@ import {
   type INestApplication,
   type NestInterceptor,
 } from '@nestjs/common';
-import { NestFactory, REQUEST } from '@nestjs/core';
+import { APP_GUARD, NestFactory, REQUEST } from '@nestjs/core';
 import {
   BaseRpcExceptionFilter,
   Ctx,
@@ -34,7 +34,9 @@ import {
   EventsStrategy,
   NonRetryableError,
   type EventContext,
+  type EventsModuleOptions,
 } from '@venta/events';
+import type { EventsStrategyOptions } from '../../lib/nest/bridge/events-strategy';
 import { IsInt } from 'class-validator';
 import { defer, tap, type Observable } from 'rxjs';
 import { Collector, eventually } from '../../lib/testing/conformance/collector';
@@ -219,6 +221,66 @@ describe('EventsStrategy', () => {
     expect(app.get(EventService).status.subscriptions.map(({ name }) => name)).toEqual(['Users.any']);
     expect(logger.text).toMatch(/@MessagePattern\("user\.find"\) needs a transport of Nest's/);
     await app.close();
+  });
+
+  it('says nothing of requests where another transport serves them', async () => {
+    @Controller()
+    class Users {
+      @MessagePattern('user.find')
+      find(): void {}
+    }
+    const app = (await compile({ controllers: [Users] })).createNestApplication();
+    app.connectMicroservice({ strategy: new EventsStrategy() });
+    app.connectMicroservice({ transport: Transport.TCP, options: { host: '127.0.0.1', port: 0 } });
+    await app.startAllMicroservices();
+    expect(logger.text).not.toMatch(/MessagePattern/);
+    await app.close();
+  });
+
+  it.each<[string, EventsStrategyOptions, Partial<EventsModuleOptions>, boolean]>([
+    ['said nothing', {}, {}, true],
+    ['said no', { globalEnhancers: false }, {}, false],
+    ['said yes', { globalEnhancers: true }, {}, false],
+    ['said yes in the module', {}, { globalEnhancers: true }, false],
+  ])(
+    'tells that guards of an application with HTTP do not apply, if it %s',
+    async (_title, own, options, told) => {
+      class Allowed implements CanActivate {
+        canActivate(): boolean {
+          return true;
+        }
+      }
+      @Controller()
+      class Users {
+        @EventPattern('user.created')
+        created(): void {}
+      }
+      const providers = [{ provide: APP_GUARD, useClass: Allowed }];
+      const app = await hybrid({ controllers: [Users], providers }, new EventsStrategy(own), options);
+      const warned =
+        /guards of the whole application do not apply .* EventsStrategy.* `globalEnhancers: true`/;
+      expect(warned.test(logger.text)).toBe(told);
+      await app.close();
+    },
+  );
+
+  it('does not start with two methods of one name, and says what to rename', async () => {
+    const usersOf = (pattern: string) => {
+      @Controller()
+      class Users {
+        @EventPattern(pattern)
+        created(): void {}
+      }
+      return Users;
+    };
+    await expect(
+      hybrid({ controllers: [usersOf('user.created'), usersOf('account.created')] }),
+    ).rejects.toMatchObject({
+      code: 'invalid_configuration',
+      message: expect.stringMatching(
+        /two @EventPattern methods are called 'Users\.created'.*user\.created.*account\.created.*rename one/,
+      ) as string,
+    });
   });
 
   it('is also a provider, for microservices that have nothing else', async () => {

@@ -1,5 +1,4 @@
-import { Logger } from '@nestjs/common';
-import { Server, type CustomTransportStrategy, type MessageHandler } from '@nestjs/microservices';
+import { Server, type CustomTransportStrategy } from '@nestjs/microservices';
 import { EventsConfigurationError } from '../../core/errors';
 import type { EventSubscription } from '../../core/subscriptions';
 import type { SubscribeOptions } from '../../core/handler-definition';
@@ -14,7 +13,8 @@ export interface EventsStrategyOptions {
   prefix?: string;
   /**
    * Whether the guards, pipes, interceptors and filters of the whole application apply. Default: as in Nest, `true` in a
-   * microservice; in an application with HTTP, the option `globalEnhancers` of the module.
+   * microservice; in an application with HTTP, the option `globalEnhancers` of the module, whatever `inheritAppConfig` says.
+   * Where that leaves out any, a warning is logged; `false` here says that it is meant.
    */
   globalEnhancers?: boolean;
 }
@@ -42,20 +42,6 @@ export class EventsStrategy extends Server implements CustomTransportStrategy {
   servedBy(bind: StrategyBinder): this {
     this.#bind = bind;
     return this;
-  }
-
-  /** Called by Nest for each `@EventPattern` and `@MessagePattern` of the application. */
-  override addHandler(
-    pattern: unknown,
-    callback: MessageHandler,
-    isEventHandler = false,
-    extras?: Record<string, unknown>,
-  ): void {
-    super.addHandler(pattern, callback, isEventHandler, extras);
-    if (isEventHandler) return;
-    new Logger('Events').warn(
-      `EventsStrategy does not answer requests: @MessagePattern(${JSON.stringify(pattern)}) needs a transport of Nest's`,
-    );
   }
 
   async listen(callback: (error?: unknown) => void): Promise<void> {

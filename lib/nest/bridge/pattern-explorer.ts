@@ -20,7 +20,7 @@ export interface PatternMethod {
 
 /**
  * The `@EventPattern` methods that Nest would give this strategy: those of controllers, for its transport or for any.
- * @throws EventsConfigurationError if a pattern cannot be the name of an event
+ * @throws EventsConfigurationError if a pattern cannot be the name of an event, or two methods are called the same
  */
 export async function patternMethods(
   { transportId, options: { prefix = '' } }: EventsStrategy,
@@ -28,7 +28,7 @@ export async function patternMethods(
   scanner: MetadataScanner,
 ): Promise<PatternMethod[]> {
   const methods = await decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], scanner);
-  return methods.flatMap(({ place, metadata }) => {
+  const found = methods.flatMap(({ place, metadata }) => {
     const method = (place.type.prototype as Record<string, object>)[place.methodName] as object;
     const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
     const name = `${place.type.name}.${place.methodName}`;
@@ -49,4 +49,23 @@ export async function patternMethods(
     });
     return { place, name, patterns };
   });
+  assertDistinct(found);
+  return found;
+}
+
+/** Controllers of different modules may have one name in Nest. Here it is what the broker knows a handler by. */
+function assertDistinct(methods: readonly PatternMethod[]): void {
+  const byName = new Map<string, PatternMethod>();
+  for (const method of methods) {
+    const other = byName.get(method.name);
+    if (other !== undefined) {
+      const patterns = [other, method].map((each) => each.patterns.map((name) => `'${name}'`).join(', '));
+      throw new EventsConfigurationError(
+        'pattern',
+        `two @EventPattern methods are called '${method.name}', one for ${patterns.join(', one for ')}, and the broker ` +
+          'knows a handler by that name: rename one of the classes, or use @OnEvent with a `name`',
+      );
+    }
+    byName.set(method.name, method);
+  }
 }

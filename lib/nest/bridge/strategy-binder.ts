@@ -1,5 +1,11 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { HttpAdapterHost, MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { Inject, Injectable, Logger } from '@nestjs/common';
+import {
+  HttpAdapterHost,
+  MetadataScanner,
+  ModuleRef,
+  ModulesContainer,
+  type ApplicationConfig,
+} from '@nestjs/core';
 import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
 import { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';
@@ -9,6 +15,7 @@ import { EVENTS_OPTIONS, type ResolvedOptions } from '../options/resolve-options
 import { EventsStrategy } from './events-strategy';
 import { patternMethods } from './pattern-explorer';
 import { RpcEventContext } from './rpc-event-context';
+import { enhancersLeftOut, unansweredRequests } from './strategy-warnings';
 
 /** As in a Nest microservice. */
 const RPC_VIEW: HandlerView = {
@@ -19,6 +26,8 @@ const RPC_VIEW: HandlerView = {
 /** Subscribes the `@EventPattern` methods of this application for the `EventsStrategy` that is connected to it. */
 @Injectable()
 export class StrategyBinder {
+  #hasOtherTransports = false;
+
   constructor(
     private readonly service: EventService,
     private readonly scanner: MetadataScanner,
@@ -30,15 +39,25 @@ export class StrategyBinder {
     // Nest tells of each strategy when it is connected; versions before 11.1.4 do not.
     modules.getRpcTargetRegistry?.<unknown>().subscribe((target) => {
       if (target instanceof EventsStrategy) target.servedBy(this.bind);
+      else this.#hasOtherTransports = true;
     });
   }
 
   /** @throws the first error of a handler that could not be subscribed */
   readonly bind = async (strategy: EventsStrategy): Promise<EventSubscription[]> => {
     const { handlers, globalEnhancers = this.#globalEnhancers } = strategy.options;
-    const globals = globalEnhancers ? this.moduleRef['container'].applicationConfig : undefined;
+    const config = this.moduleRef['container'].applicationConfig as ApplicationConfig;
+    const globals = globalEnhancers ? config : undefined;
     const binder = new HandlerBinder(new EnhancerResolver(globals), this.options.guardDenied, RPC_VIEW);
     const methods = await patternMethods(strategy, this.modules.values(), this.scanner);
+    for (const warning of [
+      ...unansweredRequests(strategy, this.#hasOtherTransports),
+      ...(globalEnhancers || strategy.options.globalEnhancers === false || methods.length === 0
+        ? []
+        : enhancersLeftOut(config)),
+    ]) {
+      new Logger('Events').warn(warning);
+    }
     return Promise.all(
       methods.map(async ({ place, name, patterns }) => {
         const handler = await binder.bind(place);
