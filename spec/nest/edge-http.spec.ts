@@ -24,7 +24,7 @@ import { EventsModule, EventService, OnEvent, type EventsModuleOptions } from '@
 import { ClsModule, ClsServiceManager } from 'nestjs-cls';
 import { Collector } from '../../lib/testing/conformance/collector';
 import { Gate } from '../../lib/testing/conformance/gate';
-import { RecordingLogger, type LogEntry } from '../support/recording-logger';
+import { AllWarnings } from '../support/all-warnings';
 import { sharedMemory } from '../support/shared-memory';
 
 jest.setTimeout(30_000);
@@ -38,15 +38,6 @@ const TRACE = {
 const UUID = /^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}$/;
 
 const memory = sharedMemory();
-
-/** Also what Nest itself warns of. */
-class AllWarnings extends RecordingLogger {
-  readonly warnings: string[] = [];
-  override warn = (message: unknown, ...rest: unknown[]): void => {
-    this.warnings.push(String(message));
-    this.entries.add({ level: 'warn', message: [message, ...rest].join(' ') } satisfies LogEntry);
-  };
-}
 
 const open: INestApplication[] = [];
 let logger: AllWarnings;

@@ -41,11 +41,7 @@ async function post(feature: string, headers: Record<string, string>, body: obje
 const placeAll = () =>
   Promise.all(
     FEATURES.map((feature, i) =>
-      post(
-        feature,
-        { ...TENANT, 'x-correlation-id': `case-${feature}` },
-        { id: feature, amount: i + 1, at: AT },
-      ),
+      post(feature, { ...TENANT, 'x-case-id': `case-${feature}` }, { id: feature, amount: i + 1, at: AT }),
     ),
   );
 
@@ -115,7 +111,7 @@ describe('an application of fifty handlers', () => {
 
   it.each(['refund.reserved', 'refund.shipped'])('goes on after a failure in %s', async (name) => {
     journal.failing.add(name);
-    await post('refund', { ...TENANT, 'x-correlation-id': 'case' }, { id: 'refund', amount: 1, at: AT });
+    await post('refund', { ...TENANT, 'x-case-id': 'case' }, { id: 'refund', amount: 1, at: AT });
     await events.settled();
     expect(events.failed()).toMatchObject([{ name, attempt: 1, correlationId: 'case' }]);
 

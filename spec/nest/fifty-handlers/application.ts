@@ -150,7 +150,8 @@ export const PLAIN = ['packed', 'shipped', 'delivered', 'invoiced', 'archived'];
       middleware: {
         mount: true,
         generateId: true,
-        idGenerator: ({ headers }: Edge) => headers['x-correlation-id'] ?? randomUUID(),
+        // A header of its own: only by `correlationId` below do events know of it.
+        idGenerator: ({ headers }: Edge) => headers['x-case-id'] ?? randomUUID(),
         setup: (store, { headers }: Edge) => store.set('tenant', headers['x-tenant']),
       },
       interceptor: {
