@@ -95,7 +95,10 @@ describe('what is made for an event', () => {
     const service = app.get(EventService);
     const heaps: number[] = [];
     for (let thousands = 1; thousands <= 100; thousands++) {
-      await Promise.all(Array.from({ length: 1000 }, () => service.emit('user.created', 1)));
+      // Few at once: instances that live through a collection make it dear.
+      for (let tens = 0; tens < 20; tens++) {
+        await Promise.all(Array.from({ length: 50 }, () => service.emit('user.created', 1)));
+      }
       await received.atLeast(thousands);
       if (thousands % 10 > 0) continue;
       collect();
