@@ -48,7 +48,7 @@ fault('F30 what waits for another attempt is bounded too', async (scene) => {
 });
 
 fault('F31 the answer of a plain subscriber is no acknowledgement', async (scene) => {
-  const service = await scene.service('app', { publishTimeout: 1500 });
+  const service = await scene.service('app', { publishTimeout: 4000 });
   const raw = await scene.raw();
   const answers = [
     '',
