@@ -142,24 +142,26 @@ export class Emitter {
     };
   }
 
+  /** In one function: each that awaits another costs every emit a promise. */
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
+    const { gate, transport } = this.#parts;
     const message = this.#encode(event);
     const way = this.#ways.get(event);
-    const { duplicate, stream, sequence } = await (way === undefined ? this.#deliver(message) : way(message));
+    let receipt: PublishReceipt;
+    if (way !== undefined) receipt = await way(message);
+    else {
+      const size = message.body.length;
+      const turn = gate.enter(size);
+      if (turn !== undefined) await turn;
+      try {
+        receipt = await transport.publish(message);
+      } finally {
+        gate.leave(size);
+      }
+    }
+    const { duplicate, stream, sequence } = receipt;
     const { id } = event;
     return stream === undefined ? { id, duplicate } : { id, duplicate, stream, sequence: sequence as number };
-  }
-
-  async #deliver(message: OutboundMessage): Promise<PublishReceipt> {
-    const { gate, transport } = this.#parts;
-    const size = message.body.length;
-    const turn = gate.enter(size);
-    if (turn !== undefined) await turn;
-    try {
-      return await transport.publish(message);
-    } finally {
-      gate.leave(size);
-    }
   }
 
   #encode(event: OutboundEvent): OutboundMessage {

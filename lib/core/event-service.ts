@@ -73,15 +73,18 @@ export class EventService {
    * subscribed service, within the limits of the stream.
    * @throws EventsError with the codes of "Emitting" in `docs/errors.md`; nothing is ever dropped without one
    */
-  async emit<N extends EventName>(
-    name: N,
-    data: EmittedData<N>,
-    options: EmitOptions = {},
-  ): Promise<EmitReceipt> {
-    assertEventName(name);
-    if (this.#state === 'closed')
-      throw new EventsError('closed', `cannot emit '${name}': the event service is closed`);
-    return this.#emitter.emit(name, data, options);
+  emit<N extends EventName>(name: N, data: EmittedData<N>, options: EmitOptions = {}): Promise<EmitReceipt> {
+    // Not `async`: the emitter's promise is the emit's, without another one around it.
+    try {
+      assertEventName(name);
+      if (this.#state === 'closed')
+        throw new EventsError('closed', `cannot emit '${name}': the event service is closed`);
+      return this.#emitter.emit(name, data, options);
+    } catch (error) {
+      // What was thrown is passed on as it is, Error or not.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
+    }
   }
 
   /**

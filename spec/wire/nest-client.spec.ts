@@ -67,6 +67,32 @@ describe.each(['durable', 'ephemeral'] as const)("%s handlers, fed from Nest's o
     expect(Math.abs(context.time.getTime() - before)).toBeLessThan(60_000);
   });
 
+  it('receive the id of their own making at each attempt, and another one for each event', async () => {
+    const mail = await nats.service({ delivery });
+    const received = await nats.collect(
+      mail,
+      'user.*',
+      () => {
+        throw new Error('not yet');
+      },
+      { retry: { attempts: 1, delay: 0 } },
+    );
+    const client = await nestClient();
+    await send(client, { userId: 7 });
+    await send(client, { userId: 8 });
+    const items = await received.atLeast(4);
+
+    const idsOf = (user: number): string[] =>
+      items.flatMap(({ data, context }) =>
+        (data as { userId: number }).userId === user ? [context.id] : [],
+      );
+    for (const user of [7, 8]) {
+      const [id] = idsOf(user);
+      expect(idsOf(user)).toEqual([id, id]);
+    }
+    expect(idsOf(7)[0]).not.toBe(idsOf(8)[0]);
+  });
+
   it('receive bare JSON of any client as it is', async () => {
     const mail = await nats.service({ delivery });
     const received = await nats.collect(mail, 'user.created', undefined, { concurrency: 1 });

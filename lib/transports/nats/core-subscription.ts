@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { Msg } from 'nats';
 import { EventsError } from '../../core/errors';
 import { textOf, type EventsLogger } from '../../core/logger';
@@ -15,6 +14,8 @@ import type { SteadySubscription } from './steady-subscription';
 const MIN_BUFFER = 1000;
 // Node fires a longer timer at once.
 const MAX_TIMER = 2 ** 31 - 1;
+
+type FailedSettlement = Exclude<Settlement, { kind: 'ack' }>;
 
 export interface CoreParts {
   readonly link: NatsLink;
@@ -101,7 +102,7 @@ export class CoreSubscription implements TransportSubscription {
       if (held >= this.#capacity) return this.#drop();
       // One event taken is not the end of a burst: with every other one it would begin, and be told, again.
       if (this.#dropping && held <= this.#capacity / 2) this.#endBurst();
-      this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, randomUUID(), 1, Date.now()));
+      this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, undefined, 1, Date.now()));
       this.#pump();
     } catch (failure) {
       this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${textOf(failure)}`);
@@ -130,26 +131,44 @@ export class CoreSubscription implements TransportSubscription {
     while (this.#running < Math.min(this.#limit, this.#spec.concurrency)) {
       const delivery = this.#buffer.shift();
       if (delivery === undefined) return;
-      void this.#run(delivery);
+      this.#run(delivery);
     }
   }
 
-  async #run(delivery: NatsDelivery): Promise<void> {
+  /** Without a promise of its own: of those that succeed there are many, and each promise of theirs costs. */
+  #run(delivery: NatsDelivery): void {
     this.#running++;
+    this.#consumer(delivery).then(
+      (settlement) => {
+        if (settlement.kind === 'ack') this.#ended();
+        else void this.#failed(delivery, settlement);
+      },
+      (error: unknown) => this.#lost(delivery, error),
+    );
+  }
+
+  async #failed(delivery: NatsDelivery, settlement: FailedSettlement): Promise<void> {
     try {
-      await this.#settle(delivery, await this.#consumer(delivery));
+      await this.#settle(delivery, settlement);
     } catch (error) {
-      this.#parts.logger.error(
-        `'${this.#spec.durable}' lost an event of '${delivery.name}': ${textOf(error)}`,
-      );
+      return this.#lost(delivery, error);
     }
+    this.#ended();
+  }
+
+  #lost(delivery: NatsDelivery, error: unknown): void {
+    // Ended first: a logger that throws must not keep the slot.
+    this.#ended();
+    this.#parts.logger.error(`'${this.#spec.durable}' lost an event of '${delivery.name}': ${textOf(error)}`);
+  }
+
+  #ended(): void {
     this.#running--;
     if (this.#running === 0 && this.#buffer.length === 0) this.#idle?.();
     this.#pump();
   }
 
-  async #settle(delivery: NatsDelivery, settlement: Settlement): Promise<void> {
-    if (settlement.kind === 'ack') return;
+  async #settle(delivery: NatsDelivery, settlement: FailedSettlement): Promise<void> {
     const firstFailedAt = this.#firstFailedAt.get(delivery) ?? Date.now();
     if (settlement.kind === 'dead-letter')
       return this.#deadLetter(delivery, settlement.failure, firstFailedAt);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Msg } from 'nats';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
@@ -8,19 +9,27 @@ import { decodeHeaders, headerBlockOf, MAX_HEADER_BLOCK } from './header-block';
 export class NatsDelivery implements Delivery {
   readonly #msg: Msg;
   readonly #clusterId: string;
+  #fallbackId: string | undefined;
   #headers: EventHeaders | undefined;
   #malformed = false;
 
+  /** @param fallbackId default: a random one */
   constructor(
     msg: Msg,
     clusterId: string,
-    readonly fallbackId: string,
+    fallbackId: string | undefined,
     readonly attempt: number,
     readonly storedAt: number,
     private readonly maxHeaders = MAX_HEADER_BLOCK,
   ) {
     this.#msg = msg;
     this.#clusterId = clusterId;
+    this.#fallbackId = fallbackId;
+  }
+
+  /** Few senders leave events without an id: a random one is made when it is asked for. */
+  get fallbackId(): string {
+    return (this.#fallbackId ??= randomUUID());
   }
 
   get subject(): string {

@@ -74,20 +74,17 @@ export class NatsTransport implements EventTransport {
     }
   }
 
-  async publish(message: OutboundMessage): Promise<PublishReceipt> {
-    if (this.#closed)
-      throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
-    const header = encodeHeaders(message.headers, message.messageId);
-    this.#assertSize(message, header.length);
-    const subject = eventSubject(this.#options.clusterId, message.name);
-    if (this.#options.delivery === 'ephemeral') {
-      await this.#ephemeral.publish(subject, header, message.body);
-      return { duplicate: false };
+  publish(message: OutboundMessage): Promise<PublishReceipt> {
+    if (this.#options.delivery === 'durable') return this.#publishDurable(message);
+    // Not `async`: a promise around the one that many emits share would be one for each.
+    try {
+      const header = this.#headerOf(message);
+      return this.#ephemeral.publish(this.#subjectOf(message.name), header, message.body);
+    } catch (error) {
+      // What was thrown is passed on as it is.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
     }
-    const { clusterId: stream, publishTimeout: timeout } = this.#options;
-    const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
-    // A duplicate after a re-try is our own earlier try.
-    return { duplicate: ack.duplicate && ack.tries === 1, stream: ack.stream, sequence: ack.sequence };
   }
 
   async publishAtomic(messages: readonly OutboundMessage[]): Promise<PublishReceipt[]> {
@@ -97,7 +94,7 @@ export class NatsTransport implements EventTransport {
     assertBatch(messages, possible);
     for (const message of messages)
       this.#assertSize(message, encodeHeaders(message.headers, message.messageId).length + BATCH_HEADERS);
-    const subject = (name: string): string => eventSubject(clusterId, name);
+    const subject = (name: string): string => this.#subjectOf(name);
     return publishAtomically(this.#publisherOf(), messages, { stream: clusterId, subject, timeout });
   }
 
@@ -162,6 +159,27 @@ export class NatsTransport implements EventTransport {
     if (this.#link.connected) await Promise.race([jetStream?.crashGuard.release(), pause(DRAIN_LIMIT)]);
     this.#publisher?.close();
     await this.#link.close();
+  }
+
+  async #publishDurable(message: OutboundMessage): Promise<PublishReceipt> {
+    const header = this.#headerOf(message);
+    const { clusterId: stream, publishTimeout: timeout } = this.#options;
+    const subject = this.#subjectOf(message.name);
+    const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
+    // A duplicate after a re-try is our own earlier try.
+    return { duplicate: ack.duplicate && ack.tries === 1, stream: ack.stream, sequence: ack.sequence };
+  }
+
+  #headerOf(message: OutboundMessage): Uint8Array {
+    if (this.#closed)
+      throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
+    const header = encodeHeaders(message.headers, message.messageId);
+    this.#assertSize(message, header.length);
+    return header;
+  }
+
+  #subjectOf(name: string): string {
+    return eventSubject(this.#options.clusterId, name);
   }
 
   /** Streams and consumers, made sure of when something durable first needs them. */
