@@ -5,6 +5,9 @@ import { nearest } from './nearest';
 /** The variables that options may come from: `process.env`, or what a test passes. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
+/** For options that have no variables. */
+export const NO_ENVIRONMENT: Environment = Object.freeze({});
+
 /** A value that somebody set, and where. */
 export interface Setting<T> {
   readonly value: T;
@@ -45,7 +48,10 @@ export function readSettings<C extends Checks>(
 ): Settings<C> {
   const given: unknown = options === undefined ? {} : options;
   if (!isObject(given)) throw wrong(path || 'options', 'an object', given);
-  for (const key of Object.keys(given)) {
+  const keys = Object.keys(given);
+  // Most handlers have no options: for a thousand of them, looking for each took 8 ms.
+  if (keys.length === 0 && env === NO_ENVIRONMENT) return {};
+  for (const key of keys) {
     if (!Object.hasOwn(checks, key)) throw unknownOption(path, key, Object.keys(checks));
   }
   const settings: Record<string, Setting<unknown>> = {};

@@ -34,7 +34,7 @@ export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
 interface Bound extends EventSubscription {
   readonly counters: SubscriptionCounters;
   breaker: CircuitBreaker | undefined;
-  readonly transports: TransportSubscription[];
+  transports: readonly TransportSubscription[];
 }
 
 export interface SubscriptionsParts {
@@ -55,6 +55,7 @@ export interface SubscriptionsParts {
 /** The handlers of one service: bound, started and stopped. */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
+  readonly #inStages: ReturnType<typeof composeConsume>;
   readonly #bound = new Map<string, Bound>();
   /** Whose handler is running. */
   readonly #handling = new AsyncLocalStorage<Bound>();
@@ -62,6 +63,7 @@ export class Subscriptions {
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
+    this.#inStages = composeConsume(parts.stages);
   }
 
   /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
@@ -82,25 +84,23 @@ export class Subscriptions {
       );
     }
     const counters = { running: 0, succeeded: 0, retried: 0, deadLettered: 0 };
-    const transports: TransportSubscription[] = [];
     const bound: Bound = {
       name,
       patterns,
       counters,
       breaker: undefined,
-      transports,
+      transports: [],
       unsubscribe: () => this.#unsubscribe(identity, bound),
     };
     this.#bound.set(identity, bound);
     if (!consume) return bound;
 
     if (options.circuitBreaker !== undefined) {
-      const limit = (concurrency: number): void => transports.forEach((each) => each.limit(concurrency));
+      const limit = (concurrency: number): void =>
+        bound.transports.forEach((each) => each.limit(concurrency));
       bound.breaker = new CircuitBreaker(options.circuitBreaker, name, limit, logger, clock);
     }
-    const pipeline = composeConsume(this.#parts.stages, async (event) =>
-      definition.handler(event.data, event),
-    );
+    const pipeline = this.#inStages(async (event) => definition.handler(event.data, event));
     const consumer = createConsumer({
       name,
       retry: options.retry,
@@ -111,17 +111,17 @@ export class Subscriptions {
       logger,
     });
     const results = await Promise.allSettled(specs.map((spec) => transport.subscribe(spec, consumer)));
-    for (const result of results) if (result.status === 'fulfilled') transports.push(result.value);
     const failed = results.find((result) => result.status === 'rejected');
+    bound.transports = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
     // A drain or an unsubscribe may have come in between; then nobody else would stop these.
     if (failed !== undefined || this.#bound.get(identity) !== bound || this.#state === 'stopping') {
       this.#bound.delete(identity);
       bound.breaker?.stop();
-      await Promise.all(transports.map((transport) => transport.stop(0)));
+      await Promise.all(bound.transports.map((transport) => transport.stop(0)));
       if (failed !== undefined) throw failed.reason;
       throw new EventsError('closed', `'${name}' was unsubscribed while it was being subscribed`);
     }
-    if (this.#state === 'started') for (const transport of transports) transport.start();
+    if (this.#state === 'started') for (const transport of bound.transports) transport.start();
     return bound;
   }
 
