@@ -80,7 +80,10 @@ export function resolveSubscribeOptions(
   defaults: SubscriptionDefaults,
 ): ResolvedSubscribeOptions {
   const settings = valuesOf(readSettings(name, options, NO_ENVIRONMENT, OPTIONS));
-  const retry = valuesOf(readSettings(`${name}.retry`, options.retry, NO_ENVIRONMENT, RETRY_CHECKS));
+  const retry =
+    options.retry === undefined
+      ? {}
+      : valuesOf(readSettings(`${name}.retry`, options.retry, NO_ENVIRONMENT, RETRY_CHECKS));
   return {
     broadcast: false,
     startFrom: 'new',
@@ -118,7 +121,7 @@ export function specsOf(
 ): SubscriptionSpec[] {
   const { name, patterns } = definition;
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
-  patterns.forEach((pattern, i) => assertListens(name, pattern, patterns.slice(0, i)));
+  patterns.forEach((_pattern, i) => assertListens(name, patterns, i));
 
   const { delivery, broadcast, startFrom, concurrency, retry } = options;
   const maxDeliveries = retry.attempts + 1;
@@ -142,13 +145,16 @@ export function specsOf(
   ];
 }
 
-function assertListens(name: string, pattern: string, earlier: readonly string[]): void {
+/** Whether the pattern at this place can be listened to, besides those before it. */
+function assertListens(name: string, patterns: readonly string[], place: number): void {
+  const pattern = patterns[place] as string;
   try {
     assertPattern(pattern);
   } catch (error) {
     throw new EventsError('invalid_pattern', `handler '${name}': ${(error as Error).message}`);
   }
-  const twice = earlier.find((other) => overlap(other, pattern));
+  if (place === 0) return;
+  const twice = patterns.slice(0, place).find((earlier) => overlap(earlier, pattern));
   if (twice === undefined) return;
   throw new EventsError(
     'invalid_pattern',

@@ -8,6 +8,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** For options that have no variables. */
 export const NO_ENVIRONMENT: Environment = Object.freeze({});
 
+const NOTHING = Object.freeze({});
+
 /** A value that somebody set, and where. */
 export interface Setting<T> {
   readonly value: T;
@@ -50,7 +52,7 @@ export function readSettings<C extends Checks>(
   if (!isObject(given)) throw wrong(path || 'options', 'an object', given);
   const keys = Object.keys(given);
   // Most handlers have no options: for a thousand of them, looking for each took 8 ms.
-  if (keys.length === 0 && env === NO_ENVIRONMENT) return {};
+  if (keys.length === 0 && env === NO_ENVIRONMENT) return NOTHING;
   for (const key of keys) {
     if (!Object.hasOwn(checks, key)) throw unknownOption(path, key, Object.keys(checks));
   }
@@ -68,6 +70,8 @@ export function readSettings<C extends Checks>(
 
 /** The values without where they came from; what was not set is absent. */
 export function valuesOf<C extends Checks>(settings: Settings<C>): Values<C> {
+  // Of most handlers.
+  if (settings === NOTHING) return NOTHING;
   const entries = Object.entries(settings as Record<string, Setting<unknown>>);
   return Object.fromEntries(entries.map(([key, { value }]) => [key, value])) as Values<C>;
 }
