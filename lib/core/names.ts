@@ -14,7 +14,7 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
  * beside it and compares.
  */
 export function sanitize(text: string): string {
-  // The steps below say the same of it; they took 5 of the 60 ms in which a thousand handlers were bound.
+  // The steps below say the same of it; for a thousand handlers they left 1.9 MB of garbage.
   if (text.length <= MAX_SANITIZED_LENGTH && COMMON.test(text)) return text.replace(/\./g, '-');
   const token = text
     .trim()

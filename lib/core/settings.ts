@@ -51,7 +51,7 @@ export function readSettings<C extends Checks>(
   const given: unknown = options === undefined ? {} : options;
   if (!isObject(given)) throw wrong(path || 'options', 'an object', given);
   const keys = Object.keys(given);
-  // Most handlers have no options: for a thousand of them, looking for each took 8 ms.
+  // Most handlers have no options: for a thousand of them, looking for each left 1.6 MB of garbage.
   if (keys.length === 0 && env === NO_ENVIRONMENT) return NOTHING;
   for (const key of keys) {
     if (!Object.hasOwn(checks, key)) throw unknownOption(path, key, Object.keys(checks));

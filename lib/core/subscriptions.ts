@@ -193,7 +193,7 @@ export class Subscriptions {
   }
 }
 
-/** `Promise.allSettled`, without the 600 bytes it takes where there is one promise only, as for most handlers. */
+/** `Promise.allSettled`, without the 500 bytes it takes where there is one promise only, as for most handlers. */
 function settled<T>(promises: readonly Promise<T>[]): Promise<PromiseSettledResult<T>[]> {
   const [only] = promises;
   if (only === undefined || promises.length > 1) return Promise.allSettled(promises);

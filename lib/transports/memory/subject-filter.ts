@@ -5,7 +5,7 @@ export type SubjectFilter = (name: string) => boolean;
 
 export function subjectFilter(patterns: readonly string[]): SubjectFilter {
   const [only] = patterns;
-  // A set of one takes 200 bytes, and every durable has a filter.
+  // A set of one takes 140 bytes, and every durable has a filter.
   if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return (name) => name === only;
   const exact = new Set(patterns.filter((pattern) => !isWildcard(pattern)));
   const wildcards = patterns.filter(isWildcard);
