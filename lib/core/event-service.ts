@@ -147,12 +147,10 @@ export class EventService {
   }
 
   /** Subscribes a handler of several names or patterns: what `@OnEvent` and `subscribe` come down to. */
-  async bind(definition: HandlerDefinition): Promise<EventSubscription> {
+  bind(definition: HandlerDefinition): Promise<EventSubscription> {
     if (this.#state === 'draining' || this.#state === 'closed') {
-      throw new EventsError(
-        'closed',
-        `cannot subscribe '${definition.name}': the event service is ${this.#state}`,
-      );
+      const what = `cannot subscribe '${definition.name}': the event service is ${this.#state}`;
+      return Promise.reject(new EventsError('closed', what));
     }
     return this.#subscriptions.bind(definition);
   }
@@ -198,6 +196,8 @@ export class EventService {
         );
       }
     } catch (error) {
+      // Closed before there was an answer: nobody is waiting for one.
+      if (this.#state === 'draining' || this.#state === 'closed') return;
       logger.warn(`could not look for durables without a handler: ${(error as Error).message}`);
     }
   }

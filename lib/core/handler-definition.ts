@@ -6,7 +6,7 @@ import { assertPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
 import { durableName, sanitize } from './names';
 import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
-import { readSettings, valuesOf, type Check } from './settings';
+import { NO_ENVIRONMENT, readSettings, valuesOf, type Check } from './settings';
 import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
 
 /** How one handler is subscribed. What is left out comes from the module's options. */
@@ -79,8 +79,11 @@ export function resolveSubscribeOptions(
   { name, options }: HandlerDefinition,
   defaults: SubscriptionDefaults,
 ): ResolvedSubscribeOptions {
-  const settings = valuesOf(readSettings(name, options, {}, OPTIONS));
-  const retry = valuesOf(readSettings(`${name}.retry`, options.retry, {}, RETRY_CHECKS));
+  const settings = valuesOf(readSettings(name, options, NO_ENVIRONMENT, OPTIONS));
+  const retry =
+    options.retry === undefined
+      ? {}
+      : valuesOf(readSettings(`${name}.retry`, options.retry, NO_ENVIRONMENT, RETRY_CHECKS));
   return {
     broadcast: false,
     startFrom: 'new',
@@ -118,32 +121,45 @@ export function specsOf(
 ): SubscriptionSpec[] {
   const { name, patterns } = definition;
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
-  patterns.forEach((pattern, i) => {
-    try {
-      assertPattern(pattern);
-    } catch (error) {
-      throw new EventsError('invalid_pattern', `handler '${name}': ${(error as Error).message}`);
-    }
-    const twice = patterns.slice(0, i).find((earlier) => overlap(earlier, pattern));
-    if (twice === undefined) return;
-    throw new EventsError(
-      'invalid_pattern',
-      `handler '${name}' would receive some events twice: '${twice}' and '${pattern}' overlap; remove one of them`,
-    );
-  });
+  patterns.forEach((_pattern, i) => assertListens(name, patterns, i));
 
   const { delivery, broadcast, startFrom, concurrency, retry } = options;
   const maxDeliveries = retry.attempts + 1;
-  const common = { app, handler: name, delivery, broadcast, startFrom, concurrency, maxDeliveries };
+  const spec = (own: readonly string[], durable: string): SubscriptionSpec => ({
+    app,
+    handler: name,
+    durable,
+    patterns: own,
+    delivery,
+    broadcast,
+    startFrom,
+    concurrency,
+    maxDeliveries,
+  });
+  // Exact names alone, as of most handlers, are not taken apart.
+  if (!patterns.some(isWildcard)) return [spec(patterns.slice(), durableName(app, name))];
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
-    ...(exact.length === 0 ? [] : [{ ...common, patterns: exact, durable: durableName(app, name) }]),
-    ...patterns.filter(isWildcard).map((pattern) => ({
-      ...common,
-      patterns: [pattern],
-      durable: durableName(app, name, pattern),
-    })),
+    ...(exact.length === 0 ? [] : [spec(exact, durableName(app, name))]),
+    ...patterns.filter(isWildcard).map((pattern) => spec([pattern], durableName(app, name, pattern))),
   ];
+}
+
+/** Whether the pattern at this place can be listened to, besides those before it. */
+function assertListens(name: string, patterns: readonly string[], place: number): void {
+  const pattern = patterns[place] as string;
+  try {
+    assertPattern(pattern);
+  } catch (error) {
+    throw new EventsError('invalid_pattern', `handler '${name}': ${(error as Error).message}`);
+  }
+  if (place === 0) return;
+  const twice = patterns.slice(0, place).find((earlier) => overlap(earlier, pattern));
+  if (twice === undefined) return;
+  throw new EventsError(
+    'invalid_pattern',
+    `handler '${name}' would receive some events twice: '${twice}' and '${pattern}' overlap; remove one of them`,
+  );
 }
 
 /** The token by which two handlers of one service collide. */

@@ -69,12 +69,10 @@ export function composePublish(
   );
 }
 
-export function composeConsume(
-  stages: readonly Stage[],
-  last: (event: InboundEvent) => Promise<unknown>,
-): (event: InboundEvent) => Promise<unknown> {
-  return fold(
-    stages.flatMap((stage) => (stage.consume ? [stage.consume.bind(stage)] : [])),
-    last,
-  );
+type ConsumePipeline = (event: InboundEvent) => Promise<unknown>;
+
+/** The stages are looked at once, for all handlers that are then put inside of them. */
+export function composeConsume(stages: readonly Stage[]): (last: ConsumePipeline) => ConsumePipeline {
+  const steps = stages.flatMap((stage) => (stage.consume ? [stage.consume.bind(stage)] : []));
+  return (last) => fold(steps, last);
 }

@@ -4,6 +4,8 @@ import { MAX_EVENT_NAME_LENGTH } from './event-name';
 /** Names of streams, subjects and durables: one place, used by every transport. */
 
 const MAX_SANITIZED_LENGTH = 100;
+/** Letters, digits and dots: `Class.method`. */
+const COMMON = /^[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*$/;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
 /**
@@ -12,6 +14,8 @@ const digest = (text: string): string => createHash('sha256').update(text).diges
  * beside it and compares.
  */
 export function sanitize(text: string): string {
+  // The steps below say the same of it; for a thousand handlers they left 1.9 MB of garbage.
+  if (text.length <= MAX_SANITIZED_LENGTH && COMMON.test(text)) return text.replace(/\./g, '-');
   const token = text
     .trim()
     .replace(/\*/g, 'any')
@@ -29,7 +33,7 @@ export function sanitize(text: string): string {
 
 /** `<app>__<handler>`: the durable of a handler; a wildcard pattern's own durable adds `__<pattern>`. */
 export const durableName = (app: string, handler: string, wildcard?: string): string =>
-  [app, handler, ...(wildcard === undefined ? [] : [wildcard])].map(sanitize).join('__');
+  `${sanitize(app)}__${sanitize(handler)}${wildcard === undefined ? '' : `__${sanitize(wildcard)}`}`;
 
 export const deadLetterStream = (clusterId: string): string => `${clusterId}-dlq`;
 

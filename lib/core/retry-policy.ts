@@ -37,6 +37,8 @@ export const RETRY_CHECKS = {
 
 /** A policy with some of its values changed; a longer `delay` alone raises `maxDelay` with it. */
 export function mergeRetry(base: RetryPolicy, changes: Partial<RetryPolicy>): RetryPolicy {
+  // Most handlers share the policy of their service.
+  if (Object.keys(changes).length === 0 && base.maxDelay >= base.delay && Object.isFrozen(base)) return base;
   const merged = { ...base, ...changes };
   if (changes.maxDelay === undefined) merged.maxDelay = Math.max(merged.maxDelay, merged.delay);
   return Object.freeze(merged);

@@ -43,7 +43,8 @@ async function singletons<T>(
     if (owner === undefined || known.has(methodName)) return [];
     known.add(methodName);
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
-    return { place: { ...owner, type, methodName }, metadata: meta };
+    const { wrapper, module } = owner;
+    return { place: { wrapper, module, type, methodName }, metadata: meta };
   });
 }
 

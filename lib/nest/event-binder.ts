@@ -40,9 +40,12 @@ export class EventBinder {
     if (!this.#started) return;
     const found = await this.explorer.explore(modules);
     const bound = await Promise.allSettled(
-      found.map(async ({ place, ...declared }) =>
-        this.service.bind({ ...declared, handler: await this.#handlers.bind(place) }),
-      ),
+      found.map(async ({ place, name, patterns, options }) => {
+        const bound = this.#handlers.bind(place);
+        // Those that need no waiting are not worth a promise each.
+        const handler = typeof bound === 'function' ? bound : await bound;
+        return this.service.bind({ name, patterns, options, handler });
+      }),
     );
     const failed = bound.find((result) => result.status === 'rejected');
     if (failed !== undefined) throw failed.reason;

@@ -17,7 +17,7 @@ export interface FoundHandler extends DeclaredHandler {
 @Injectable()
 export class EventExplorer {
   /** Where each identity is. */
-  readonly #found = new Map<string, string>();
+  readonly #found = new Map<string, HandlerPlace>();
   readonly #explored = new Set<Module>();
 
   constructor(private readonly scanner: MetadataScanner) {}
@@ -31,24 +31,27 @@ export class EventExplorer {
     for (const module of unseen) this.#explored.add(module);
     const methods = await decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen, this.scanner);
     return methods.flatMap(({ place, metadata }) => {
-      const name = `${place.type.name}.${place.methodName}`;
-      return declaredHandlers(name, metadata).map((declared): FoundHandler => {
-        this.#claim(declared.name, `${name} of module ${place.module.metatype.name}`);
+      return declaredHandlers(nameOf(place), metadata).map((declared): FoundHandler => {
+        this.#claim(declared.name, place);
         return { ...declared, place };
       });
     });
   }
 
-  #claim(name: string, place: string): void {
+  #claim(name: string, place: HandlerPlace): void {
     const identity = identityOf(name);
     const other = this.#found.get(identity);
     if (other !== undefined) {
       throw new EventsConfigurationError(
         'name',
-        `two handlers have the identity '${name}': ${other}, and ${place}. Give one of them another ` +
+        `two handlers have the identity '${name}': ${describe(other)}, and ${describe(place)}. Give one of them another ` +
           '`name`; if it is the same class provided in two modules, provide it in one and export it',
       );
     }
     this.#found.set(identity, place);
   }
 }
+
+const nameOf = ({ type, methodName }: HandlerPlace): string => `${type.name}.${methodName}`;
+
+const describe = (place: HandlerPlace): string => `${nameOf(place)} of module ${place.module.metatype.name}`;

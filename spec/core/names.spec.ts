@@ -52,6 +52,13 @@ describe('a sanitised name', () => {
     expect(sanitize(one)).not.toBe(sanitize(other));
   });
 
+  it.each(['shop', 'Notifications.welcome', 'a.b.c', 'v2.1', 'x'.repeat(100), `${'x'.repeat(98)}.y`])(
+    'of %j is the same, padded or not: there is a short way for what most names are',
+    (text) => {
+      expect(sanitize(text)).toBe(sanitize(`${text} `));
+    },
+  );
+
   it('is stable: another version of the package must find the same durables', () => {
     expect(sanitize('日本語')).toBe('x-77710aed');
     expect(durableName('User Service', 'Notifications.welcome')).toBe('User-Service__Notifications-welcome');

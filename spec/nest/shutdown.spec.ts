@@ -9,11 +9,13 @@ import {
 import { EventsModule, EventService, OnEvent, type EventContext } from '@venta/events';
 import { Collector, eventually } from '../../lib/testing/conformance/collector';
 import { Gate } from '../../lib/testing/conformance/gate';
+import { createMemoryTransport } from '../../lib/transports/memory';
 import { applications } from '../support/applications';
+import { silentLogger } from '../support/silent-logger';
 import { sharedMemory } from '../support/shared-memory';
 
 const memory = sharedMemory();
-const { start, compileBare } = applications(() => ({ url: memory.url }));
+const { start, compileBare, logger } = applications(() => ({ url: memory.url }));
 
 let received: Collector<unknown>;
 let gate: Gate;
@@ -204,6 +206,35 @@ describe('closing an application', () => {
     await Promise.all([service.drain(), service.drain()]);
     await app.close();
     expect(service.status.state).toBe('closed');
+  });
+
+  describe('while it looks for durables without a handler', () => {
+    let failed: (error: Error) => void;
+    const startLooking = (): ReturnType<typeof start> => {
+      const transport = createMemoryTransport({
+        clusterId: 'events',
+        delivery: 'durable',
+        logger: silentLogger,
+      });
+      jest
+        .spyOn(transport, 'orphans')
+        .mockReturnValue(new Promise((_resolve, reject) => (failed = (error) => reject(error))));
+      return start({ providers: [Work] }, { transport });
+    };
+
+    it('does not tell that there was no answer: nobody waits for it any more', async () => {
+      const app = await startLooking();
+      await app.close();
+      failed(new Error('TIMEOUT'));
+      await turns();
+      expect(logger.text).toBe('');
+    });
+
+    it('tells as long as it runs', async () => {
+      await startLooking();
+      failed(new Error('TIMEOUT'));
+      await logger.until('warn', /could not look for durables without a handler: TIMEOUT/);
+    });
   });
 
   it('shows in the status that it drains', async () => {

@@ -24,10 +24,17 @@ export type DeclaredEnhancers = EnhancerSet<
   Enhancer<ExceptionFilter>
 >;
 
+const NONE: readonly never[] = Object.freeze([]);
+
 /** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on the class, then on the method. */
 export function declaredEnhancers(type: Type, method: object): DeclaredEnhancers {
-  const of = <T>(key: string): Enhancer<T>[] =>
-    [type, method].flatMap((target) => (Reflect.getMetadata(key, target) ?? []) as Enhancer<T>[]);
+  const of = <T>(key: string): readonly Enhancer<T>[] => {
+    const ofClass = Reflect.getMetadata(key, type) as Enhancer<T>[] | undefined;
+    const ofMethod = Reflect.getMetadata(key, method) as Enhancer<T>[] | undefined;
+    // Most handlers have none.
+    if (ofClass === undefined && ofMethod === undefined) return NONE;
+    return [...(ofClass ?? NONE), ...(ofMethod ?? NONE)];
+  };
   return {
     guards: of(GUARDS_METADATA),
     interceptors: of(INTERCEPTORS_METADATA),

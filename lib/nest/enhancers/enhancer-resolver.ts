@@ -24,6 +24,20 @@ export class EnhancerResolver {
     this.#globals = globals;
   }
 
+  /** Whether the application has enhancers, of whatever kind, that apply to events. */
+  get hasGlobals(): boolean {
+    const globals = this.#globals;
+    return (
+      globals !== undefined &&
+      (this.perEvent ||
+        globals.getGlobalGuards().length +
+          globals.getGlobalInterceptors().length +
+          globals.getGlobalPipes().length +
+          globals.getGlobalFilters().length >
+          0)
+    );
+  }
+
   /** Whether enhancers of the application have to be made for each event. */
   get perEvent(): boolean {
     const globals = this.#globals;

@@ -81,6 +81,7 @@ export class MemoryCluster {
 
   /**
    * @param last sequence after which a durable starts that is made now and starts from `'new'`
+   * @param onStopped called when nothing of it runs any more
    * @throws EventsError `duplicate_handler` when the durable belongs to another handler
    */
   subscribe(
@@ -88,22 +89,19 @@ export class MemoryCluster {
     consumer: Consumer,
     host: Host,
     { limits, last }: { limits: StreamLimits; last: number },
+    onStopped: (subscription: MemorySubscription) => void,
   ): MemorySubscription {
     const key = spec.broadcast ? Symbol(spec.durable) : spec.durable;
-    if (spec.delivery === 'durable') {
-      const durable = this.#durable(key, spec, limits, last);
-      return this.#join(durable, spec, consumer, host, () => {
-        if (!spec.broadcast) return;
-        this.#durables.delete(key);
-        durable.discard();
-      });
-    }
-    const group = this.#group(key, spec, host);
-    return this.#join(group, spec, consumer, host, () => {
-      if (group.dispatcher.members.length > 0) return;
-      this.#close(key, group);
-      group.discard();
+    const source =
+      spec.delivery === 'durable' ? this.#durable(key, spec, limits, last) : this.#group(key, spec, host);
+    const { dispatcher } = source;
+    const subscription = new MemorySubscription(spec, source, consumer, host, (stopped) => {
+      dispatcher.leave(stopped);
+      if (dispatcher.members.length === 0) this.#left(key, source);
+      onStopped(stopped);
     });
+    dispatcher.join(subscription);
+    return subscription;
   }
 
   /**
@@ -162,20 +160,12 @@ export class MemoryCluster {
     for (const durable of this.#durables.values()) durable.discard();
   }
 
-  #join(
-    source: MemoryDurable | EphemeralGroup,
-    spec: SubscriptionSpec,
-    consumer: Consumer,
-    host: Host,
-    onLeft: () => void,
-  ): MemorySubscription {
-    const { dispatcher } = source;
-    const subscription = new MemorySubscription(spec, source, consumer, host, (stopped) => {
-      dispatcher.leave(stopped);
-      onLeft();
-    });
-    dispatcher.join(subscription);
-    return subscription;
+  /** Its last member has left: what no instance of the service can take up again goes with it. */
+  #left(key: string | symbol, source: MemoryDurable | EphemeralGroup): void {
+    if (source instanceof EphemeralGroup) this.#close(key, source);
+    else if (source.spec.broadcast) this.#durables.delete(key);
+    else return;
+    source.discard();
   }
 
   #durable(key: string | symbol, spec: SubscriptionSpec, limits: StreamLimits, last: number): MemoryDurable {

@@ -29,7 +29,7 @@ export class Dispatcher<M extends Member> {
   }
 
   join(member: M): void {
-    this.#members = [...this.#members, member];
+    this.#members = this.#members.concat(member); // what is spread into a list leaves room for more
   }
 
   leave(member: M): void {

@@ -28,8 +28,9 @@ interface Pending {
 export class MemoryDurable implements WorkSource {
   readonly dispatcher = new Dispatcher<MemorySubscription>(() => this.#next());
   readonly #pending = new Map<number, Pending>();
-  readonly #redriven = new Set<Pending>();
   readonly #due = new Fifo<Pending>();
+  /** Made when something is redriven, which few durables ever see. */
+  #redriven: Set<Pending> | undefined;
   #filter: SubjectFilter;
 
   constructor(
@@ -73,7 +74,7 @@ export class MemoryDurable implements WorkSource {
   /** Takes an event for this handler alone, whatever its patterns are now. */
   redrive(event: RedrivenEvent): void {
     const pending = pendingOf(event);
-    this.#redriven.add(pending);
+    (this.#redriven ??= new Set()).add(pending);
     this.#redeliver(pending);
   }
 
@@ -82,9 +83,9 @@ export class MemoryDurable implements WorkSource {
   }
 
   discard(): void {
-    for (const { cancelRetry } of [...this.#pending.values(), ...this.#redriven]) cancelRetry?.();
+    for (const { cancelRetry } of [...this.#pending.values(), ...(this.#redriven ?? [])]) cancelRetry?.();
     this.#pending.clear();
-    this.#redriven.clear();
+    this.#redriven?.clear();
   }
 
   // What is due again or redriven comes first; without failures the order is the stream's.
@@ -143,7 +144,7 @@ export class MemoryDurable implements WorkSource {
   }
 
   #forget(pending: Pending): void {
-    if ('origin' in pending.event) this.#redriven.delete(pending);
+    if ('origin' in pending.event) this.#redriven?.delete(pending);
     else this.#pending.delete(pending.event.sequence);
   }
 

@@ -30,12 +30,13 @@ export class MemorySubscription implements TransportSubscription, Member {
   readonly #running = new Set<Work>();
   // Consumers run where they subscribed, not in the async context of whoever happened to publish.
   readonly #scope = new AsyncResource('VentaEventsSubscription');
-  readonly #stopped: Promise<void>;
-  #resolveStopped: () => void = () => undefined;
+  /** Made when somebody waits for it. */
+  #stopped: Promise<void> | undefined;
+  #resolveStopped: (() => void) | undefined;
   #state: 'bound' | 'started' | 'working-off' | 'stopping' | 'stopped' = 'bound';
   #limit = Infinity;
   #deadline = Infinity;
-  #cancelDeadline: () => void = () => undefined;
+  #cancelDeadline: (() => void) | undefined;
 
   /** @param onStopped called once, when nothing runs any more that counts */
   constructor(
@@ -44,9 +45,7 @@ export class MemorySubscription implements TransportSubscription, Member {
     private readonly consumer: Consumer,
     private readonly host: Host,
     private readonly onStopped: (subscription: MemorySubscription) => void,
-  ) {
-    this.#stopped = new Promise((resolve) => (this.#resolveStopped = resolve));
-  }
+  ) {}
 
   get free(): boolean {
     const takes = this.#state === 'started' || this.#state === 'working-off';
@@ -86,11 +85,13 @@ export class MemorySubscription implements TransportSubscription, Member {
   }
 
   stop(timeout: number): Promise<void> {
-    if (this.#state === 'stopped') return this.#stopped;
+    if (this.#state === 'stopped') return Promise.resolve();
+    this.#stopped ??= new Promise((resolve) => (this.#resolveStopped = resolve));
+    const stopped = this.#stopped;
     if (!this.stopping) this.#beginToStop();
     if (this.#done || timeout <= 0) this.#finish();
     else this.#finishWithin(timeout);
-    return this.#stopped;
+    return stopped;
   }
 
   #beginToStop(): void {
@@ -112,18 +113,18 @@ export class MemorySubscription implements TransportSubscription, Member {
     const deadline = clock.now() + timeout;
     if (deadline >= this.#deadline) return;
     this.#deadline = deadline;
-    this.#cancelDeadline();
+    this.#cancelDeadline?.();
     this.#cancelDeadline = clock.after(timeout, () => this.#finish());
   }
 
   #finish(): void {
     this.#state = 'stopped';
-    this.#cancelDeadline();
+    this.#cancelDeadline?.();
     const handedBack = [...this.#running];
     this.#running.clear();
     for (const work of handedBack) work.settle(HAND_BACK, this.host);
     this.onStopped(this);
-    this.#resolveStopped();
+    this.#resolveStopped?.();
   }
 
   async #consume(delivery: Delivery): Promise<Settlement> {

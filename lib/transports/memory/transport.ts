@@ -49,6 +49,7 @@ export class MemoryTransport implements EventTransport {
   readonly #limits: StreamLimits;
   readonly #host: Host;
   readonly #subscriptions = new Set<MemorySubscription>();
+  readonly #onStopped = (stopped: MemorySubscription): void => void this.#subscriptions.delete(stopped);
   readonly #store: DeadLetterStore;
   /** The service, as its subscriptions name it. */
   readonly #apps = new Set<string>();
@@ -103,17 +104,11 @@ export class MemoryTransport implements EventTransport {
   /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
   async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
     const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
-    const subscription = cluster.subscribe(spec, consumer, this.#host, { limits: this.#limits, last });
+    const position = { limits: this.#limits, last };
+    const subscription = cluster.subscribe(spec, consumer, this.#host, position, this.#onStopped);
     this.#subscriptions.add(subscription);
     this.#apps.add(spec.app);
-    return {
-      start: () => subscription.start(),
-      limit: (concurrency) => subscription.limit(concurrency),
-      stop: async (timeout) => {
-        await subscription.stop(timeout);
-        this.#subscriptions.delete(subscription);
-      },
-    };
+    return subscription;
   }
 
   status(): TransportStatus {
