@@ -13,21 +13,33 @@ export class EmitBatch {
   #expected: number;
   #refusal: unknown;
 
-  constructor(count: number, send: Send) {
+  /** @param timeout milliseconds in which each has to come through its stages: some may wait for others of the batch */
+  constructor(count: number, timeout: number, send: Send) {
     this.#send = send;
     this.#expected = count;
     this.#places = new Array<undefined>(count).fill(undefined);
     this.#sent = new Promise<unknown>((resolve) => (this.#complete = resolve)).then((refusal) =>
       this.#flush(refusal),
     );
-    this.#sent.catch(() => undefined); // each of the events tells it
+    const timer = setTimeout(() => {
+      const missing = `${this.#expected} of ${count} events did not come through their middleware within ${timeout} ms`;
+      this.#complete(
+        new EventsError('publish_rejected', `nothing was sent: ${missing}; does one wait for another?`),
+      );
+    }, timeout);
+    // What becomes of it, each of the events tells.
+    void this.#sent.catch(() => undefined).then(() => clearTimeout(timer));
+    if (count === 0) this.#complete(undefined);
   }
 
   /** The event at this place is ready. Resolves when the batch is stored. */
   async add(place: number, message: OutboundMessage): Promise<PublishReceipt> {
-    this.#places[place] = message;
-    this.#arrive();
-    return (await this.#sent).get(message) as PublishReceipt;
+    // A middleware that goes on twice sends it once.
+    if (this.#places[place] === undefined) {
+      this.#places[place] = message;
+      this.#arrive();
+    }
+    return (await this.#sent).get(this.#places[place]) as PublishReceipt;
   }
 
   /** The event at this place has ended: before it was added, it was refused, or a middleware did not pass it on. */

@@ -76,6 +76,8 @@ export interface EmitterParts {
   /** Of the events' times. */
   readonly clock: Clock;
   readonly gate: EmitGate;
+  /** Milliseconds in which an emit is to be confirmed. */
+  readonly publishTimeout: number;
 }
 
 type Deliver = (message: OutboundMessage) => Promise<PublishReceipt>;
@@ -107,16 +109,26 @@ export class Emitter {
 
   /** Emits events that are stored together or not at all; the outcomes are in their order. */
   emitTogether(events: readonly EventToEmit[]): Promise<PromiseSettledResult<EmitReceipt>[]> {
-    const { transport } = this.#parts;
-    const batch = new EmitBatch(events.length, async (messages) => {
-      if (transport.publishAtomic !== undefined) return transport.publishAtomic(messages);
-      throw new EventsError('batch_unsupported', 'this transport has no batches that are stored together');
+    const { gate, transport, publishTimeout } = this.#parts;
+    const batch = new EmitBatch(events.length, publishTimeout, async (messages) => {
+      if (transport.publishAtomic === undefined) {
+        throw new EventsError('batch_unsupported', 'this transport has no batches that are stored together');
+      }
+      const size = messages.reduce((sum, { body }) => sum + body.length, 0);
+      await gate.enter(size);
+      try {
+        return await transport.publishAtomic(messages);
+      } finally {
+        gate.leave(size);
+      }
     });
     return Promise.allSettled(
-      events.map(async ({ name, data, options = {} }, place) => {
+      // `map` would pass over the holes of an array, and the batch would wait for them.
+      Array.from(events, async (each, place) => {
         try {
+          const { name, options = {} } = each;
           assertEventName(name);
-          const event = this.#outbound(name, data, options);
+          const event = this.#outbound(name, each.data, options);
           this.#ways.set(event, (message) => batch.add(place, message));
           const receipt = await this.#publish(event);
           batch.ended(place);

@@ -63,7 +63,15 @@ export class EventService {
     this.#parts = parts;
     const { codec, maxRedrives, transport, defaults, stages, clock = systemClock } = parts;
     const gate = new EmitGate(parts.pendingEmits, parts.publishTimeout);
-    this.#emitter = new Emitter({ app: defaults.app, codec, stages, transport, clock, gate });
+    this.#emitter = new Emitter({
+      app: defaults.app,
+      codec,
+      stages,
+      transport,
+      clock,
+      gate,
+      publishTimeout: parts.publishTimeout,
+    });
     this.#subscriptions = new Subscriptions(parts);
     this.deadLetters = new DeadLetterService({ store: () => transport.deadLetters, codec, maxRedrives });
   }
@@ -97,7 +105,7 @@ export class EventService {
     if (this.#state === 'closed') throw new EventsError('closed', 'cannot emit: the event service is closed');
     const results = atomic
       ? await this.#emitter.emitTogether(events)
-      : await this.#emitWindowed(events, window);
+      : await this.#emitWindowed(events, Math.min(window, this.#parts.pendingEmits.inFlight));
     if (results.some((result) => result.status === 'rejected')) throw new EmitManyError(results);
     return results.map((result) => (result as PromiseFulfilledResult<EmitReceipt>).value);
   }

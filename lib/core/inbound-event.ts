@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { CE, decodeAttribute } from './cloudevents';
 import type { ConsumeContext } from './event-context';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
@@ -21,6 +22,7 @@ export class InboundEvent implements ConsumeContext {
   data: unknown = undefined;
   #headers: EventHeaders | undefined;
   #abort: AbortController | undefined;
+  #inContext: (<R>(run: () => R) => R) | undefined;
 
   constructor(
     readonly delivery: Delivery,
@@ -71,11 +73,18 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get signal(): AbortSignal {
-    return (this.#abort ??= new AbortController()).signal;
+    if (this.#abort === undefined) {
+      this.#abort = new AbortController();
+      // The timer that aborts it may be another event's: what listens runs where it was asked for.
+      this.#inContext = AsyncLocalStorage.snapshot();
+    }
+    return this.#abort.signal;
   }
 
   /** Tells the handler, if it looks at `signal`, that nobody waits for it any more. */
   abort(reason: unknown): void {
-    (this.#abort ??= new AbortController()).abort(reason);
+    const abort = (this.#abort ??= new AbortController());
+    if (this.#inContext === undefined) abort.abort(reason);
+    else this.#inContext(() => abort.abort(reason));
   }
 }

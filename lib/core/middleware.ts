@@ -48,7 +48,9 @@ function fold<E, R>(
     // Not an async function, which costs a promise a stage: one that throws before its first await must still reject.
     (next, step) => (event) => {
       try {
-        return step(event, () => next(event));
+        const result: unknown = step(event, () => next(event));
+        // A middleware in JavaScript may forget to be asynchronous.
+        return result instanceof Promise ? (result as Promise<R>) : Promise.resolve(result as R);
       } catch (error) {
         // What was thrown is passed on as it is, Error or not.
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors

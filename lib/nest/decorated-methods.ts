@@ -3,6 +3,7 @@ import type { Type } from '@nestjs/common';
 import type { MetadataScanner, ModulesContainer } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
 import type { Module } from '@nestjs/core/injector/module';
+import { EventsConfigurationError } from '../core/errors';
 import type { HandlerPlace } from './handler-binder';
 
 /** A method with metadata, and where Nest has it. */
@@ -56,7 +57,8 @@ const scoped = <T>(
 ): DecoratedMethod<T>[] =>
   modules.flatMap((module) =>
     wrappersOf(module).flatMap((wrapper) => {
-      if (wrapper.isNotMetatype || wrapper.isAlias || !isScoped(wrapper)) return [];
+      if (wrapper.isAlias || !isScoped(wrapper)) return [];
+      if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module, scanner);
       const type = wrapper.metatype as Type | null;
       const prototype = type?.prototype as Record<string, object> | undefined;
       if (type === null || prototype === undefined || wrapper.inject != null) return [];
@@ -66,6 +68,26 @@ const scoped = <T>(
       });
     }),
   );
+
+/** What a factory makes for each event is not known before there is one: handlers in it would be passed over in silence. */
+function refuseMade(
+  key: string | symbol,
+  { token }: InstanceWrapper,
+  module: Module,
+  scanner: MetadataScanner,
+): never[] {
+  const prototype = (typeof token === 'function' ? token.prototype : undefined) as
+    Record<string, object> | undefined;
+  const names = prototype === undefined ? [] : scanner.getAllMethodNames(prototype);
+  const name = names.find((each) => Reflect.hasMetadata(key, prototype?.[each] as object));
+  if (name === undefined) return [];
+  const type = (token as Type).name;
+  throw new EventsConfigurationError(
+    'OnEvent',
+    `${type}.${name} of module ${module.metatype.name} handles events, but a factory makes ${type} for each event or each ` +
+      `injection: provide the class itself (\`providers: [${type}]\`), and the factory's work in a provider it injects`,
+  );
+}
 
 const wrappersOf = (module: Module): InstanceWrapper<object>[] =>
   [...module.providers.values(), ...module.controllers.values()] as InstanceWrapper<object>[];

@@ -48,6 +48,9 @@ export class EventBinder {
       }),
     );
     const failed = bound.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    if (failed === undefined) return;
+    // A module that is loaded again tries again; what is bound stays bound.
+    this.explorer.release(found.filter((_, index) => bound[index]?.status === 'rejected'));
+    throw failed.reason;
   }
 }

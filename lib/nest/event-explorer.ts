@@ -30,15 +30,40 @@ export class EventExplorer {
     const unseen = [...modules].filter((module) => !this.#explored.has(module));
     for (const module of unseen) this.#explored.add(module);
     const methods = await decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen, this.scanner);
-    return methods.flatMap(({ place, metadata }) => {
-      return declaredHandlers(nameOf(place), metadata).map((declared): FoundHandler => {
-        this.#claim(declared.name, place);
-        return { ...declared, place };
-      });
-    });
+    const found = methods
+      .flatMap(({ place, metadata }) =>
+        declaredHandlers(nameOf(place), metadata).map((declared): FoundHandler => ({ ...declared, place })),
+      )
+      .filter((handler) => !this.#has(handler));
+    for (const [index, handler] of found.entries()) {
+      try {
+        this.#claim(handler);
+      } catch (error) {
+        this.release(found.slice(0, index + 1), index);
+        throw error;
+      }
+    }
+    return found;
   }
 
-  #claim(name: string, place: HandlerPlace): void {
+  /**
+   * Takes back what could not be bound, so that it is found when its module is explored again.
+   * @param claimed how many of them were claimed, the first ones. Default: all
+   */
+  release(handlers: readonly FoundHandler[], claimed = handlers.length): void {
+    for (const [index, { name, place }] of handlers.entries()) {
+      if (index < claimed) this.#found.delete(identityOf(name));
+      this.#explored.delete(place.module);
+    }
+  }
+
+  /** Whether it was found before, in a module of which another handler could not be bound. */
+  #has({ name, place }: FoundHandler): boolean {
+    const known = this.#found.get(identityOf(name));
+    return known?.wrapper === place.wrapper && known.methodName === place.methodName;
+  }
+
+  #claim({ name, place }: FoundHandler): void {
     const identity = identityOf(name);
     const other = this.#found.get(identity);
     if (other !== undefined) {

@@ -1,10 +1,12 @@
 import type { Type } from '@nestjs/common';
 import { ContextIdFactory, type ContextId } from '@nestjs/core';
+import { REQUEST_CONTEXT_ID } from '@nestjs/core/router/request/request-constants';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
 import type { Module } from '@nestjs/core/injector/module';
+import { EventsConfigurationError } from '../core/errors';
 import type { EventContext } from '../core/event-context';
 import type { EventHandler } from '../core/event-map';
-import { enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
+import { callMethod, enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
 import { declaredEnhancers, hasEnhancers, type DeclaredEnhancers } from './enhancers/enhancer-metadata';
 import { moduleRefOf, type EnhancerResolver, type EventScope } from './enhancers/enhancer-resolver';
 import { resultOf } from './enhancers/interceptors';
@@ -46,12 +48,17 @@ export class HandlerBinder {
     const enhancers = declaredEnhancers(type, method);
     const decorated = hasParameterDecorators(type, methodName);
     const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
-    const target = { type, method, instance: wrapper.instance };
+    const target = { type, method, methodName, instance: wrapper.instance };
     // Nothing to enhance, nothing to make: without this, a thousand handlers took 15 ms and 5 MB.
     if (shared && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals) return direct(target);
     const declared = { enhancers, parameters: declaredParameters(type, methodName), decorated };
     if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
     if (wrapper.isTransient) return this.#transient(place, declared);
+    return this.#shared(place, target, declared);
+  }
+
+  /** One instance for all events; enhancers of the application may still be made for each. */
+  async #shared(place: HandlerPlace, target: HandlerMethod, declared: Declared): Promise<EventHandler> {
     if (!this.resolver.perEvent) return this.#composed(place, target, declared);
     return async (data, context) => {
       const handler = await this.#composed(
@@ -73,8 +80,8 @@ export class HandlerBinder {
       const instance = await moduleRef.resolve<object>(wrapper.token as string, scope.contextId, {
         strict: true,
       });
-      const method = (instance as Record<string, Method>)[methodName] as Method;
-      const handler = await this.#composed(place, { type, method, instance }, declared, scope);
+      const method = (type.prototype as Record<string, Method>)[methodName] as Method;
+      const handler = await this.#composed(place, { type, method, methodName, instance }, declared, scope);
       return handler(data, context);
     };
   }
@@ -87,8 +94,8 @@ export class HandlerBinder {
       const instance = await moduleRefOf(module).resolve<object>(wrapper.token as string, undefined, {
         strict: true,
       });
-      const method = (instance as Record<string, Method>)[methodName] as Method;
-      return this.#composed(place, { type, method, instance }, declared);
+      const method = (type.prototype as Record<string, Method>)[methodName] as Method;
+      return this.#shared(place, { type, method, methodName, instance }, declared);
     };
     return async (data, context) => {
       made ??= own();
@@ -119,9 +126,9 @@ interface Declared {
 }
 
 const direct =
-  ({ instance, method }: HandlerMethod): EventHandler =>
+  (target: HandlerMethod): EventHandler =>
   (data, context) => {
-    const result = method.call(instance, data, context);
+    const result = callMethod(target, [data, context]);
     return result instanceof Promise ? result.then(resultOf) : resultOf(result);
   };
 
@@ -131,12 +138,20 @@ const direct =
  */
 function scopeOf({ wrapper, module }: HandlerPlace, request: object): EventScope {
   const contextId: ContextId = ContextIdFactory.getByRequest(request, []);
+  // So that `ContextIdFactory.getByRequest(request)` of the application leads to the same instances.
+  Object.defineProperty(request, REQUEST_CONTEXT_ID, { value: contextId, configurable: true });
   const { payload } = contextId;
-  const provided: unknown = wrapper.isDependencyTreeDurable()
-    ? payload
-    : payload === undefined
-      ? request
-      : Object.assign(request, payload);
+  const provided: unknown = wrapper.isDependencyTreeDurable() ? payload : withPayload(request, payload);
   moduleRefOf(module).registerRequestByContextId(provided, contextId);
   return { contextId, inquirerId: wrapper.id };
+}
+
+/** As Nest joins them, but for what the request says itself. */
+function withPayload(request: object, payload: unknown): object {
+  const clash = Object.keys(payload ?? {}).find((key) => key in request);
+  if (clash === undefined) return Object.assign(request, payload);
+  throw new EventsConfigurationError(
+    'ContextIdStrategy',
+    `the payload of the ContextIdStrategy has '${clash}', which an event has itself: give it another name`,
+  );
 }

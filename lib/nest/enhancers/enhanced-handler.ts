@@ -14,7 +14,14 @@ import type { Parameter } from './parameters';
 export interface HandlerMethod {
   readonly type: Type;
   readonly instance: object;
+  /** As the class declares it: what carries metadata. The instance may have another in its place (a spy, a wrapper). */
   readonly method: (this: unknown, ...args: unknown[]) => unknown;
+  readonly methodName: string;
+}
+
+export function callMethod({ instance, method, methodName }: HandlerMethod, args: unknown[]): unknown {
+  const own = (instance as Record<string, typeof method | undefined>)[methodName] ?? method;
+  return own.apply(instance, args);
 }
 
 export interface EnhancedParts extends HandlerMethod {
@@ -30,7 +37,7 @@ export interface EnhancedParts extends HandlerMethod {
  * they have in a Nest microservice. Composed once for a handler, or once for an event where its instance is made for it.
  */
 export function enhancedHandler(parts: EnhancedParts): EventHandler {
-  const { type, instance, method, enhancers, contextType, guardDenied } = parts;
+  const { type, method, enhancers, contextType, guardDenied } = parts;
   const { guards, interceptors } = enhancers;
   const argumentsOf = argumentMaker(parts.parameters, enhancers.pipes);
   const filter = enhancers.filters.length > 0 ? exceptionFilters(enhancers.filters) : undefined;
@@ -45,7 +52,7 @@ export function enhancedHandler(parts: EnhancedParts): EventHandler {
     };
     const call = async (): Promise<unknown> => {
       const args = await argumentsOf(data, context, host, refused);
-      return method.apply(instance, args);
+      return callMethod(parts, args);
     };
     try {
       for (const guard of guards) {
@@ -61,7 +68,9 @@ export function enhancedHandler(parts: EnhancedParts): EventHandler {
       return await (interceptors.length > 0 ? intercept(interceptors, host, call) : resultOf(await call()));
     } catch (thrown) {
       const failed = (error: unknown): unknown =>
-        refusal?.error === error ? failureOf(refusal as Refusal, context.name, guardDenied) : error;
+        refusal !== undefined && refusal.error === error
+          ? failureOf(refusal, context.name, guardDenied)
+          : error;
       if (filter === undefined) throw failed(thrown);
       return filter(thrown, host).catch((error: unknown) => {
         throw failed(error);
@@ -94,7 +103,7 @@ function argumentMaker(parameters: readonly Parameter[], shared: readonly PipeTr
           throw refused('pipe', pipe, error);
         }
       }
-      args[index] = argument;
+      args[index] = await argument;
     }
     return args;
   };

@@ -1,4 +1,5 @@
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
+import type { JetStreamManager } from 'nats';
 import { EventsError } from '../../core/errors';
 import type { NatsLink } from './connection';
 import { encodeHeaders } from './header-block';
@@ -42,49 +43,83 @@ export interface BatchTarget {
 }
 
 /**
- * Publishes messages that are stored together or not at all (nats-server 2.12, ADR-50). A try whose outcome is unknown is
- * repeated under a new batch id with the same message ids: if the first was stored, the server refuses the second as a
- * duplicate, which is then the confirmation.
+ * Publishes messages that are stored together or not at all (nats-server 2.12, ADR-50).
+ *
+ * A try whose outcome is unknown is repeated with the same message ids. If the first one was stored, the server refuses the
+ * second for its duplicates; but it does so, too, if one event alone was stored before. What tells them apart is the id of
+ * the batch, made of those of its messages, which the stream keeps with each.
  *
  * @throws EventsError as `StreamPublisher#publish`; `publish_rejected` if one of the events was stored before
  */
 export async function publishAtomically(
   publisher: StreamPublisher,
+  jsm: JetStreamManager,
   messages: readonly OutboundMessage[],
   { stream, subject, timeout }: BatchTarget,
 ): Promise<PublishReceipt[]> {
   const last = messages.length - 1;
-  const encode = (id: string): WireMessage[] =>
-    messages.map(({ name, headers, messageId, body }, index) => {
-      const batch: Record<string, string> = {
-        'Nats-Batch-Id': id,
-        'Nats-Batch-Sequence': String(index + 1),
-        ...(index === last && { 'Nats-Batch-Commit': '1' }),
-      };
-      return { subject: subject(name), header: encodeHeaders({ ...headers, ...batch }, messageId), body };
-    });
+  const { name, body } = messages[last] as OutboundMessage;
+  const batchId = batchIdOf(messages);
+  const receipts = (sequence: number, duplicate: boolean): PublishReceipt[] =>
+    messages.map((_, index) => ({ duplicate, stream, sequence: sequence - last + index }));
   try {
-    const { name, body } = messages[last] as OutboundMessage;
     const ack = await publisher.publish({
       subject: subject(name),
       header: Buffer.alloc(0),
       body,
       stream,
       timeout,
-      batch: () => {
-        const encoded = encode(randomUUID());
-        return { before: encoded.slice(0, last), header: (encoded[last] as WireMessage).header };
+      batch: {
+        subjects: new Set(messages.map((message) => subject(message.name))),
+        // Each try is a batch of its own at the server, which may still wait for the rest of an earlier one.
+        encode: () => encode(messages, `${batchId}-${randomUUID().slice(0, 8)}`, subject),
       },
     });
-    return messages.map((_, index) => ({ duplicate: false, stream, sequence: ack.sequence - last + index }));
+    return receipts(ack.sequence, false);
   } catch (error) {
     if (!(error instanceof EventsError) || error.serverCode !== DUPLICATE_IN_BATCH) throw error;
-    // After a try without an answer, the duplicates are our own: it was stored.
-    if (error.code === 'publish_unconfirmed') return messages.map(() => ({ duplicate: false, stream }));
+    const stored = await sequenceOf(jsm, stream, subject(name), batchId, messages.length);
+    if (stored !== undefined) return receipts(stored, error.code !== 'publish_unconfirmed');
+    if (error.code === 'publish_unconfirmed') throw error;
     throw new EventsError(
       'publish_rejected',
-      'one of the events has the id of an event that is stored already: nothing of the batch was stored',
+      'an event of the batch has the id of one that is stored already, or of another of the batch: nothing of this try was stored',
       { cause: error, serverCode: DUPLICATE_IN_BATCH },
     );
   }
+}
+
+const batchIdOf = (messages: readonly OutboundMessage[]): string =>
+  createHash('sha256')
+    .update(messages.map(({ messageId }) => messageId).join('\n'))
+    .digest('hex')
+    .slice(0, 32);
+
+const encode = (
+  messages: readonly OutboundMessage[],
+  id: string,
+  subject: BatchTarget['subject'],
+): WireMessage[] =>
+  messages.map(({ name, headers, messageId, body }, index) => {
+    const batch: Record<string, string> = {
+      'Nats-Batch-Id': id,
+      'Nats-Batch-Sequence': String(index + 1),
+      ...(index === messages.length - 1 && { 'Nats-Batch-Commit': '1' }),
+    };
+    return { subject: subject(name), header: encodeHeaders({ ...headers, ...batch }, messageId), body };
+  });
+
+/** Where the last event of the batch is stored, if it is the last of its subject; else nothing is known. */
+async function sequenceOf(
+  jsm: JetStreamManager,
+  stream: string,
+  subject: string,
+  batchId: string,
+  count: number,
+): Promise<number | undefined> {
+  const found = await jsm.streams.getMessage(stream, { last_by_subj: subject }).catch(() => undefined);
+  const isOurs =
+    found?.header.get('Nats-Batch-Id').startsWith(`${batchId}-`) === true &&
+    found.header.get('Nats-Batch-Sequence') === String(count);
+  return isOurs ? found.seq : undefined;
 }

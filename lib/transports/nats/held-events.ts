@@ -1,4 +1,5 @@
 import type { Msg } from 'nats';
+import { textOf } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
@@ -10,6 +11,9 @@ const DEAD_LETTER_RETRY = 5000;
 /** Milliseconds (100 days): in nanoseconds still an exact number. */
 const MAX_DELAY = 8_640_000_000;
 const MAX_REMEMBERED_FAILURES = 50_000;
+/** Settlements that wait for the end of the turn of the event loop, and milliseconds that the first of them does. */
+const MAX_OUTBOX = 64;
+const MAX_OUTBOX_AGE = 5;
 
 const ACK = Buffer.from('+ACK');
 const NAK = Buffer.from('-NAK');
@@ -33,19 +37,25 @@ export class HeldEvents {
   readonly #parts: PullParts;
   readonly #source: PullSource;
   readonly #streamCreated: () => string;
+  readonly #isCertain: () => boolean;
   readonly #held = new Map<number, Held>();
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
   readonly #late: LateSettlements;
   /** Settled in this turn of the event loop: sent in one write to the socket. */
   #outbox: Held[] = [];
+  #outboxSince = 0;
   #problem: string | undefined;
 
-  /** @param streamCreated when the stream was created that is consumed at this moment */
-  constructor(parts: PullParts, source: PullSource, streamCreated: () => string) {
+  /**
+   * @param streamCreated when the stream was created that is consumed at this moment
+   * @param isCertain whether it is known to be that one still
+   */
+  constructor(parts: PullParts, source: PullSource, streamCreated: () => string, isCertain: () => boolean) {
     this.#parts = parts;
     this.#source = source;
     this.#streamCreated = streamCreated;
+    this.#isCertain = isCertain;
     this.#late = new LateSettlements(parts.link, parts.jsm, source.stream);
   }
 
@@ -178,18 +188,30 @@ export class HeldEvents {
     held.settled = true;
     if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
     held.payload = payload;
-    if (this.#outbox.push(held) === 1) setImmediate(() => this.#flush());
+    const count = this.#outbox.push(held);
+    if (count === 1) {
+      this.#outboxSince = Date.now();
+      setImmediate(() => this.#flush());
+    } else if (count >= MAX_OUTBOX || Date.now() - this.#outboxSince >= MAX_OUTBOX_AGE) {
+      // Handlers that compute keep the turn from ending, and what is done is to be known before the process dies.
+      this.#flush();
+    }
   }
 
   #flush(): void {
     const outbox = this.#outbox;
     if (outbox.length === 0) return;
     this.#outbox = [];
-    const { connected } = this.#parts.link;
+    // While it is found out what became of the consumer, the stream may be another: then it waits for that.
+    const now = this.#parts.link.connected && this.#isCertain();
+    const streamCreated = this.#streamCreated();
     for (const { reply, payload = NAK } of outbox) {
-      if (connected) this.#send(reply, payload);
-      else
-        this.#late.add({ reply, payload, streamCreated: this.#streamCreated(), pressing: payload !== NAK });
+      try {
+        if (now) this.#send(reply, payload);
+        else this.#late.add({ reply, payload, streamCreated, pressing: payload !== NAK });
+      } catch (error) {
+        this.#parts.logger.error(`'${this.#source.label}' could not settle an event: ${textOf(error)}`);
+      }
     }
   }
 

@@ -90,12 +90,13 @@ export class NatsTransport implements EventTransport {
   async publishAtomic(messages: readonly OutboundMessage[]): Promise<PublishReceipt[]> {
     if (this.#closed) throw new EventsError('closed', 'cannot publish a batch: the transport is closed');
     const { clusterId, publishTimeout: timeout, delivery } = this.#options;
-    const possible = delivery === 'durable' && (await this.#durable()).batches;
-    assertBatch(messages, possible);
+    const jetStream = delivery === 'durable' ? await this.#durable() : undefined;
+    assertBatch(messages, jetStream?.batches === true);
+    const { jsm } = jetStream as JetStream;
     for (const message of messages)
       this.#assertSize(message, encodeHeaders(message.headers, message.messageId).length + BATCH_HEADERS);
     const subject = (name: string): string => this.#subjectOf(name);
-    return publishAtomically(this.#publisherOf(), messages, { stream: clusterId, subject, timeout });
+    return publishAtomically(this.#publisherOf(), jsm, messages, { stream: clusterId, subject, timeout });
   }
 
   async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {

@@ -18,10 +18,11 @@ export interface WireMessage {
 }
 
 export interface StreamMessage extends WireMessage {
-  /** What goes before it in each try, and its own header in it: for batches, whose tries must not be confused. */
-  readonly batch?: () => {
-    readonly before: readonly WireMessage[];
-    readonly header: Uint8Array;
+  /** For a batch, whose tries must not be confused. */
+  readonly batch?: {
+    readonly subjects: ReadonlySet<string>;
+    /** All of it, this message last, for one try. */
+    readonly encode: () => readonly WireMessage[];
   };
   /** The stream whose acknowledgement counts; another one's is an error. */
   readonly stream: string;
@@ -142,13 +143,14 @@ export class StreamPublisher {
     entry.nextTry = now + TRY_TIMEOUT;
     try {
       const { nc } = this.#link;
-      const batch = message.batch?.();
-      for (const { subject, header, body } of batch?.before ?? []) {
+      const batch = message.batch?.encode() ?? [message];
+      for (const { subject, header, body } of batch.slice(0, -1)) {
         nc.publish(subject, body, { headers: asMsgHdrs(header) });
       }
+      const { header } = batch.at(-1) as WireMessage;
       nc.publish(message.subject, message.body, {
         reply: this.#prefix + entry.number,
-        headers: asMsgHdrs(batch?.header ?? message.header),
+        headers: asMsgHdrs(header),
       });
     } catch (error) {
       // The client throws for what can never be sent: a closed connection, a payload over the limit.
@@ -225,7 +227,8 @@ export class StreamPublisher {
 
   #deny(subject: string): void {
     for (const entry of this.#pending.values()) {
-      if (entry.message.subject !== subject) continue;
+      const { message: denied } = entry;
+      if (denied.subject !== subject && denied.batch?.subjects.has(subject) !== true) continue;
       const message = `the server does not permit this service to publish to '${subject}'`;
       // As with a refusal of the stream: an earlier try may have been stored.
       const code = entry.unanswered ? 'publish_unconfirmed' : 'permission_denied';
@@ -261,6 +264,8 @@ export class StreamPublisher {
   /** Rejects what still waits, and what comes later. */
   close(): void {
     this.#closed = true;
+    // What was emitted in this turn of the event loop is still sent.
+    this.#flush();
     clearInterval(this.#sweep);
     for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
   }

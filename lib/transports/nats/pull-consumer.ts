@@ -69,6 +69,11 @@ export class PullConsumer {
     return this.#problem;
   }
 
+  /** Whether nothing is known to be wrong with it. */
+  get isCertain(): boolean {
+    return !this.#recovering;
+  }
+
   /** Whether events may be asked for: what could not be settled would run again and again. */
   get usable(): boolean {
     return !this.#recovering && !this.#parts.link.refusals.has('publish', this.#ackSubject);

@@ -47,14 +47,22 @@ export class PullSubscription implements TransportSubscription {
     this.#consumer = new PullConsumer(parts, source, {
       isActive: () => this.#state === 'started',
       isWaiting: () => this.#demand.requested > 0,
-      pullAnew: () => this.#pullAnew(),
+      pullAnew: () => {
+        this.#held.reconnected();
+        this.#pullAnew();
+      },
       settledTo: (floor) => this.#held.settledTo(floor),
       forget: () => {
         this.#buffer = [];
         this.#held.forget();
       },
     });
-    this.#held = new HeldEvents(parts, source, () => this.#consumer.streamCreated);
+    this.#held = new HeldEvents(
+      parts,
+      source,
+      () => this.#consumer.streamCreated,
+      () => this.#consumer.isCertain,
+    );
     this.#unlisten = parts.link.listen({
       disconnected: () => this.#demand.reset(),
       reconnected: () => {
