@@ -156,7 +156,7 @@ export class Emitter {
 
   /** In one function: each that awaits another costs every emit a promise. */
   async #send(event: OutboundEvent): Promise<EmitReceipt> {
-    const { gate, transport } = this.#parts;
+    const { gate, transport, publishTimeout } = this.#parts;
     const message = this.#encode(event);
     const way = this.#ways.get(event);
     let receipt: PublishReceipt;
@@ -164,9 +164,12 @@ export class Emitter {
     else {
       const size = message.body.length;
       const turn = gate.enter(size);
+      const since = turn === undefined ? 0 : Date.now();
       if (turn !== undefined) await turn;
       try {
-        receipt = await transport.publish(message);
+        receipt = await transport.publish(
+          turn === undefined ? message : { ...message, timeLeft: publishTimeout - (Date.now() - since) },
+        );
       } finally {
         gate.leave(size);
       }

@@ -16,6 +16,8 @@ export interface OutboundMessage {
   /** Checked: keys and values are free of CR and LF. */
   readonly headers: EventHeaders;
   readonly body: Uint8Array;
+  /** Milliseconds left to have it confirmed, of an event that has waited for its turn. Default: all that a publish has. */
+  readonly timeLeft?: number;
 }
 
 export interface PublishReceipt {

@@ -164,7 +164,8 @@ export class NatsTransport implements EventTransport {
 
   async #publishDurable(message: OutboundMessage): Promise<PublishReceipt> {
     const header = this.#headerOf(message);
-    const { clusterId: stream, publishTimeout: timeout } = this.#options;
+    const { clusterId: stream, publishTimeout } = this.#options;
+    const { timeLeft: timeout = publishTimeout } = message;
     const subject = this.#subjectOf(message.name);
     const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
     // A duplicate after a re-try is our own earlier try.
