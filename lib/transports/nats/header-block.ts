@@ -50,16 +50,18 @@ export const asMsgHdrs = (block: Uint8Array): MsgHdrs => ({ encode: () => block 
 // Public on the client's class, missing from its interface.
 type SizedMsg = Msg & { size(): number };
 
-/** The raw header block of a message, or `undefined` if it has none. */
-export function headerBlockOf(msg: Msg): Uint8Array | undefined {
-  const { data } = msg;
+/**
+ * The raw header block of a message, or `undefined` if it has none.
+ * @param data of the message, of which the client makes another view each time
+ */
+export function headerBlockOf(msg: Msg, data = msg.data): Buffer | undefined {
   // The client gives no access to the bytes, but they lie before the data in one buffer.
   const length =
     (msg as SizedMsg).size() -
     data.length -
     Buffer.byteLength(msg.subject) -
     Buffer.byteLength(msg.reply ?? '');
-  return length > 0 ? new Uint8Array(data.buffer, data.byteOffset - length, length) : undefined;
+  return length > 0 ? Buffer.from(data.buffer, data.byteOffset - length, length) : undefined;
 }
 
 /**
@@ -120,8 +122,8 @@ function trimmed(text: string, start: number, end: number): string {
 
 const isInk = (code: number): boolean => code > SPACE && code < 0x7f;
 
-function textOf({ buffer, byteOffset, length }: Uint8Array): string {
-  const bytes = Buffer.from(buffer, byteOffset, length);
+function textOf(block: Uint8Array): string {
+  const bytes = Buffer.isBuffer(block) ? block : Buffer.from(block.buffer, block.byteOffset, block.length);
   return isAscii(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
 }
 

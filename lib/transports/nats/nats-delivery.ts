@@ -11,6 +11,7 @@ export class NatsDelivery implements Delivery {
   readonly #clusterId: string;
   #fallbackId: string | undefined;
   #headers: EventHeaders | undefined;
+  #body: Uint8Array | undefined;
   #malformed = false;
 
   /** @param fallbackId default: a random one */
@@ -41,12 +42,12 @@ export class NatsDelivery implements Delivery {
   }
 
   get body(): Uint8Array {
-    return this.#msg.data;
+    return (this.#body ??= this.#msg.data);
   }
 
   get headers(): EventHeaders {
     if (this.#headers === undefined) {
-      const headers = decodeHeaders(headerBlockOf(this.#msg), this.maxHeaders);
+      const headers = decodeHeaders(headerBlockOf(this.#msg, this.body), this.maxHeaders);
       this.#malformed = headers === undefined;
       this.#headers = headers ?? emptyHeaders();
     }
