@@ -1,8 +1,10 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { setImmediate } from 'node:timers/promises';
 import {
   Catch,
   ClassSerializerInterceptor,
   createParamDecorator,
+  Inject,
   Injectable,
   ParseIntPipe,
   Scope,
@@ -19,7 +21,7 @@ import {
   type ExecutionContext,
   type NestInterceptor,
 } from '@nestjs/common';
-import { APP_GUARD, APP_INTERCEPTOR, Reflector } from '@nestjs/core';
+import { APP_GUARD, APP_INTERCEPTOR, Reflector, REQUEST } from '@nestjs/core';
 import { BaseRpcExceptionFilter, Ctx, Payload, RpcException } from '@nestjs/microservices';
 import {
   DeadLetterService,
@@ -111,6 +113,60 @@ describe('parameters', () => {
       attempts: 1,
       error: { type: 'EventValidationError', message: expect.stringContaining('numeric string') as string },
     });
+  });
+
+  it('are awaited when a decorator of the application is asynchronous, with pipes and without', async () => {
+    const User = createParamDecorator(async (name: string) => {
+      await setImmediate();
+      return name;
+    });
+    @Injectable()
+    class Handler {
+      @OnEvent('user.created', { decorated: true })
+      handle(
+        @User('Ann') ann: string,
+        @Payload() data: unknown,
+        @User('7', ParseIntPipe) seven: number,
+      ): void {
+        received.add([ann, data, seven]);
+      }
+    }
+    const app = await start({ providers: [Handler] });
+    await app.get(EventService).emit('user.created', 1);
+    expect(await received.atLeast(1)).toEqual([['Ann', 1, 7]]);
+  });
+
+  it('whose asynchronous decorator rejects fail the attempt, and the handler does not run', async () => {
+    const unhandled: unknown[] = [];
+    const listen = (reason: unknown): void => void unhandled.push(reason);
+    let asked = 0;
+    const User = createParamDecorator(async () => {
+      await setImmediate();
+      asked++;
+      throw new Error('the directory did not answer');
+    });
+    @Injectable()
+    class Handler {
+      @OnEvent('user.created', { decorated: true })
+      handle(@User() user: unknown): void {
+        received.add(user);
+      }
+    }
+    process.on('unhandledRejection', listen);
+    try {
+      const app = await start({ providers: [Handler] }, { retry: { attempts: 1, delay: 1 } });
+      await app.get(EventService).emit('user.created', 1);
+      expect(await deadLetter(app)).toMatchObject({
+        reason: 'attempts_exhausted',
+        attempts: 2,
+        error: { type: 'Error', message: 'the directory did not answer' },
+      });
+      expect(asked).toBe(2);
+      expect(received.items).toEqual([]);
+      expect(unhandled).toEqual([]);
+    } finally {
+      process.off('unhandledRejection', listen);
+    }
   });
 });
 
@@ -308,6 +364,98 @@ describe('guards', () => {
       [true, 'event'],
       [true, 'event'],
     ]);
+  });
+
+  describe.each([
+    ['a singleton', Scope.DEFAULT],
+    ['a transient', Scope.TRANSIENT],
+    ['a request-scoped', Scope.REQUEST],
+  ])('of the application, with globalEnhancers, for the handler of %s class', (_title, scope) => {
+    @Injectable({ scope })
+    class Handler {
+      @OnEvent('user.created')
+      handle(): void {
+        received.add('handled');
+      }
+    }
+    const denied = { reason: 'non_retryable', attempts: 1, error: { type: 'NonRetryableError' } };
+
+    it('run when they are request-scoped, with the event they are made for', async () => {
+      @Injectable({ scope: Scope.REQUEST })
+      class DenyScoped implements CanActivate {
+        constructor(@Inject(REQUEST) private readonly request: EventContext | undefined) {}
+        canActivate(): boolean {
+          received.add(['guard', this.request?.name]);
+          return false;
+        }
+      }
+      const guard = { provide: APP_GUARD, useClass: DenyScoped, scope: Scope.REQUEST };
+      const app = await start({ providers: [Handler, guard] }, { globalEnhancers: true });
+      await app.get(EventService).emit('user.created', 1);
+      expect(await deadLetter(app)).toMatchObject(denied);
+      expect(received.items).toEqual([['guard', 'user.created']]);
+    });
+
+    it('run when they are transient', async () => {
+      @Injectable({ scope: Scope.TRANSIENT })
+      class DenyTransient implements CanActivate {
+        canActivate(): boolean {
+          received.add('guard');
+          return false;
+        }
+      }
+      const guard = { provide: APP_GUARD, useClass: DenyTransient, scope: Scope.TRANSIENT };
+      const app = await start({ providers: [Handler, guard] }, { globalEnhancers: true });
+      await app.get(EventService).emit('user.created', 1);
+      expect(await deadLetter(app)).toMatchObject(denied);
+      expect(received.items).toEqual(['guard']);
+    });
+  });
+
+  it('of the application that are request-scoped let a transient class keep its instance', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Allow implements CanActivate {
+      canActivate = (): boolean => true;
+    }
+    @Injectable({ scope: Scope.TRANSIENT })
+    class Handler {
+      #handled = 0;
+      @OnEvent('user.created')
+      handle(): void {
+        received.add(++this.#handled);
+      }
+    }
+    const guard = { provide: APP_GUARD, useClass: Allow, scope: Scope.REQUEST };
+    const app = await start({ providers: [Handler, guard] }, { globalEnhancers: true });
+    for (let each = 0; each < 3; each++) await app.get(EventService).emit('user.created', each);
+    expect(await received.atLeast(3)).toEqual([1, 2, 3]);
+  });
+});
+
+describe('a handler with enhancers that throws undefined', () => {
+  class Allow implements CanActivate {
+    canActivate = (): boolean => true;
+  }
+  const nothing: unknown = undefined;
+
+  it('has failed as any other: it is retried, and then a dead letter', async () => {
+    @Injectable()
+    class Handler {
+      @UseGuards(Allow)
+      @OnEvent('user.created')
+      handle(_: unknown, { attempt }: EventContext): void {
+        received.add(attempt);
+        throw nothing;
+      }
+    }
+    const app = await start({ providers: [Handler] }, { retry: { attempts: 1, delay: 1 } });
+    await app.get(EventService).emit('user.created', 1);
+    expect(await deadLetter(app)).toMatchObject({
+      reason: 'attempts_exhausted',
+      attempts: 2,
+      error: { message: 'undefined' },
+    });
+    expect(received.items).toEqual([1, 2]);
   });
 });
 

@@ -2,18 +2,28 @@ import { Inject, Injectable, Module, Scope, UseInterceptors, type NestIntercepto
 import {
   ContextIdFactory,
   LazyModuleLoader,
+  ModuleRef,
   REQUEST,
   type ContextId,
   type ContextIdStrategy,
   type HostComponentInfo,
 } from '@nestjs/core';
-import { EventService, EventsConfigurationError, OnEvent, type EventContext } from '@venta/events';
+import {
+  DeadLetterService,
+  EventsError,
+  EventService,
+  EventsConfigurationError,
+  OnEvent,
+  type EventContext,
+} from '@venta/events';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Collector } from '../../lib/testing/conformance/collector';
+import { Collector, eventually } from '../../lib/testing/conformance/collector';
+import { createMemoryTransport } from '../../lib/transports/memory';
 import { applications } from '../support/applications';
+import { silentLogger } from '../support/silent-logger';
 
-const { start, compile } = applications();
+const { start, compile, logger } = applications();
 
 let received: Collector<unknown>;
 beforeEach(() => {
@@ -57,6 +67,108 @@ describe('durable providers', () => {
       ['b', 'b', 2],
       ['a', 'a', 1],
     ]);
+  });
+});
+
+describe('what a ContextIdStrategy gives for an event', () => {
+  let payload: Record<string, unknown>;
+  const giving: ContextIdStrategy = { attach: (contextId) => ({ resolve: () => contextId, payload }) };
+  beforeAll(() => ContextIdFactory.apply(giving));
+  afterAll(() => ContextIdFactory.apply(undefined as unknown as ContextIdStrategy));
+
+  @Injectable({ scope: Scope.REQUEST })
+  class Handler {
+    constructor(@Inject(REQUEST) readonly request: EventContext & { tenantId?: string }) {}
+    @OnEvent('user.created')
+    handle(_: unknown, { attempt }: EventContext): void {
+      received.add([this.request.name, this.request.tenantId, attempt]);
+      if (attempt === 1) throw new Error('not yet');
+    }
+  }
+
+  it('is joined to the REQUEST of each attempt', async () => {
+    payload = { tenantId: 'a' };
+    const app = await start({ providers: [Handler] });
+    await app.get(EventService).emit('user.created', 1);
+    expect(await received.atLeast(2)).toEqual([
+      ['user.created', 'a', 1],
+      ['user.created', 'a', 2],
+    ]);
+  });
+
+  it.each(['source', 'data', 'signal'])(
+    'fails the handler, with the name of it, when it has the %s of the event',
+    async (key) => {
+      payload = { tenantId: 'a', [key]: 'mine' };
+      const app = await start({ providers: [Handler] }, { retry: { attempts: 0 } });
+      await app.get(EventService).emit('user.created', 1);
+      await logger.until('error', new RegExp(`payload of the ContextIdStrategy has '${key}'`));
+      const { items } = await eventually(
+        () => app.get(DeadLetterService).list(),
+        ({ items: letters }) => letters.length > 0,
+        () => 'there is no dead letter',
+      );
+      expect(items[0]?.error).toEqual({
+        type: 'EventsConfigurationError',
+        message: expect.stringContaining(`has '${key}', which an event has itself`) as string,
+      });
+      expect(received.items).toEqual([]);
+    },
+  );
+});
+
+describe('a request-scoped class', () => {
+  it('resolves what belongs to its event by the REQUEST it was made for', async () => {
+    @Injectable({ scope: Scope.REQUEST })
+    class Unit {
+      constructor(@Inject(REQUEST) readonly request: EventContext) {}
+    }
+    @Injectable({ scope: Scope.REQUEST })
+    class Handler {
+      constructor(
+        @Inject(REQUEST) readonly request: EventContext,
+        readonly unit: Unit,
+        readonly moduleRef: ModuleRef,
+      ) {}
+      @OnEvent('user.created')
+      async handle(event: unknown): Promise<void> {
+        const contextId = ContextIdFactory.getByRequest(this.request as unknown as Record<string, unknown>);
+        const unit = await this.moduleRef.resolve(Unit, contextId);
+        received.add([event, unit === this.unit, unit.request === this.request]);
+      }
+    }
+    const app = await start({ providers: [Handler, Unit] }, { concurrency: 1 });
+    for (const event of [1, 2]) await app.get(EventService).emit('user.created', event);
+    expect(await received.atLeast(2)).toEqual([
+      [1, true, true],
+      [2, true, true],
+    ]);
+  });
+
+  it('made by a factory fails the start, for it would handle nothing', async () => {
+    @Injectable()
+    class Made {
+      constructor(readonly request: unknown) {}
+      @OnEvent('user.created')
+      handle(): void {}
+    }
+    @Module({
+      providers: [{ provide: Made, useFactory: (request: unknown) => new Made(request), inject: [REQUEST] }],
+    })
+    class MadeModule {}
+    const starting = start({ imports: [MadeModule] });
+    await expect(starting).rejects.toThrow(EventsConfigurationError);
+    await expect(starting).rejects.toThrow(
+      /Made\.handle of module MadeModule .* a factory makes Made .*`providers: \[Made\]`/,
+    );
+  });
+
+  it('made by a factory is none of our business without handlers', async () => {
+    @Injectable()
+    class Made {}
+    const made = { provide: Made, useFactory: () => new Made(), scope: Scope.REQUEST };
+    const app = await start({ providers: [made] });
+    expect(app.get(EventService).status.subscriptions).toEqual([]);
   });
 });
 
@@ -183,5 +295,63 @@ describe('modules that are loaded lazily', () => {
     const loading = app.get(LazyModuleLoader).load(() => LateModule);
     await expect(loading).rejects.toThrow(EventsConfigurationError);
     await expect(loading).rejects.toThrow(/two handlers have the identity 'Late\.handle'/);
+  });
+
+  it('fail to load again, as the first time, while the identity is taken', async () => {
+    @Injectable()
+    class Other {
+      @OnEvent('user.deleted')
+      first(): void {}
+      @OnEvent('user.created', { name: 'Late.handle' })
+      second(): void {}
+    }
+    @Module({ providers: [Other] })
+    class OtherModule {}
+    const app = await start({ providers: [Late] });
+    const loader = app.get(LazyModuleLoader);
+    for (let each = 0; each < 3; each++) {
+      await expect(loader.load(() => OtherModule)).rejects.toThrow(
+        /two handlers have the identity 'Late\.handle'/,
+      );
+    }
+    expect(app.get(EventService).status.subscriptions.map(({ name }) => name)).toEqual(['Late.handle']);
+  });
+
+  it('are bound when they are loaded again after the broker refused a handler; what was bound stays bound', async () => {
+    const transport = createMemoryTransport({
+      clusterId: 'events',
+      delivery: 'durable',
+      logger: silentLogger,
+    });
+    const subscribe = transport.subscribe.bind(transport);
+    const asked: string[] = [];
+    transport.subscribe = async (spec, consumer) => {
+      asked.push(spec.handler);
+      const refused =
+        spec.handler === 'Late.handle' && asked.filter((each) => each === spec.handler).length === 1;
+      if (refused) throw new EventsError('permission_denied', 'not yet');
+      return subscribe(spec, consumer);
+    };
+    const app = await start({}, { transport });
+    const service = app.get(EventService);
+    const loader = app.get(LazyModuleLoader);
+    const bound = (): string[] => service.status.subscriptions.map(({ name }) => name).sort();
+
+    await expect(loader.load(() => LateModule)).rejects.toThrow(/not yet/);
+    expect(bound()).toEqual(['LateScoped.handle']);
+    await service.emit('user.created', 1);
+    expect(await received.atLeast(1)).toEqual([['scoped', 1]]);
+
+    await loader.load(() => LateModule);
+    await loader.load(() => LateModule); // again: nothing new
+    expect(bound()).toEqual(['Late.handle', 'LateScoped.handle']);
+    expect(asked.sort()).toEqual(['Late.handle', 'Late.handle', 'LateScoped.handle']);
+    await service.emit('user.created', 2);
+    expect([...(await received.atLeast(4))].sort()).toEqual([
+      ['late', 1], // 'new' is since the service connected, not since the handler was bound
+      ['late', 2],
+      ['scoped', 1],
+      ['scoped', 2],
+    ]);
   });
 });
