@@ -6,6 +6,7 @@ import {
   type EmitReceipt,
   type EventMiddleware,
   type EventService,
+  type EventsModuleOptions,
   type EventToEmit,
   type EventTransport,
 } from '@venta/events';
@@ -56,9 +57,12 @@ const events = (count: number): EventToEmit[] =>
 
 let transport: Confirming;
 let service: EventService;
-const start = async (middleware: EventMiddleware[] = [], pendingEmits = {}): Promise<void> => {
+const start = async (
+  middleware: EventMiddleware[] = [],
+  options: Partial<EventsModuleOptions> = {},
+): Promise<void> => {
   transport = new Confirming();
-  service = await createEventService({ appName: 'shop', transport, middleware, pendingEmits }, silentLogger);
+  service = await createEventService({ appName: 'shop', transport, middleware, ...options }, silentLogger);
 };
 afterEach(() => service.drain());
 
@@ -89,6 +93,15 @@ describe('emitMany', () => {
       'rejected',
       'fulfilled',
     ]);
+  });
+
+  it('is not refused for its own size: its window is never wider than what may be in flight', async () => {
+    await start([], { pendingEmits: { inFlight: 3, waiting: 0 } });
+    const emitted = service.emitMany(events(20));
+    await new Promise((resolve) => setImmediate(resolve));
+    await transport.confirmAll();
+    expect(await emitted).toHaveLength(20);
+    expect(transport.most).toBe(3);
   });
 
   it('refuses options it does not know or cannot follow', async () => {
@@ -146,6 +159,61 @@ describe('emitMany', () => {
       expect(receipts).toMatchObject([{ sequence: 0 }, { duplicate: true }, { sequence: 1 }]);
     });
 
+    const holed = events(1);
+    holed[2] = { name: 'user.created', data: 2 };
+    it.each([
+      ['null', [...events(1), null, ...events(1)]],
+      ['undefined', [...events(1), undefined]],
+      ['a hole', holed],
+    ])('hands over nothing of a batch that has %s in it', async (_, all) => {
+      await start();
+      const error = (await service
+        .emitMany(all as EventToEmit[], { atomic: true })
+        .catch((reason: unknown) => reason)) as EmitManyError;
+      expect(error).toBeInstanceOf(EmitManyError);
+      expect(error.results.map(({ status }) => status)).toEqual(Array.from(all, () => 'rejected'));
+      expect(transport.batches).toEqual([]);
+    });
+
+    it('is refused, and does not wait for ever, where a middleware lets one event wait for another', async () => {
+      let before: Promise<unknown> = Promise.resolve();
+      const oneByOne: EventMiddleware = {
+        publish: (_, next) => {
+          const mine = before.then(next, next);
+          before = mine;
+          return mine;
+        },
+      };
+      await start([oneByOne], { publishTimeout: 100 });
+      const error = (await service
+        .emitMany(events(3), { atomic: true })
+        .catch((reason: unknown) => reason)) as EmitManyError;
+      expect(error).toBeInstanceOf(EmitManyError);
+      expect(error.results).toMatchObject(
+        events(3).map(() => ({ status: 'rejected', reason: { code: 'publish_rejected' } })),
+      );
+      expect(transport.batches).toEqual([]);
+    });
+
+    it('hands each event over once, though a middleware goes on twice', async () => {
+      const twice: EventMiddleware = {
+        publish: async (event, next) => {
+          if (event.data === 1) await new Promise((resolve) => setImmediate(resolve));
+          const [receipt] = await Promise.all([next(), next()]);
+          return receipt;
+        },
+      };
+      await start([twice]);
+      const receipts = await service.emitMany(events(2), { atomic: true });
+      expect(transport.batches.map((batch) => batch.map(({ messageId }) => messageId))).toEqual([
+        ['user.created:shop:e0', 'user.created:shop:e1'],
+      ]);
+      expect(receipts).toMatchObject([
+        { id: 'e0', sequence: 0 },
+        { id: 'e1', sequence: 1 },
+      ]);
+    });
+
     it('is refused by a transport that has no batches', async () => {
       service = await createEventService({ appName: 'shop', url: 'memory://' }, silentLogger);
       await expect(service.emitMany(events(2), { atomic: true })).rejects.toMatchObject({
@@ -157,7 +225,7 @@ describe('emitMany', () => {
 
 describe('a flood of emits that nobody awaits', () => {
   it('is bounded: what is too much is refused by name, the rest is sent in its order', async () => {
-    await start([], { inFlight: 10, waiting: 20 });
+    await start([], { pendingEmits: { inFlight: 10, waiting: 20 } });
     const outcomes = Array.from({ length: 100 }, (_, number) => service.emit('user.created', number));
     const results = Promise.allSettled(outcomes);
     await new Promise((resolve) => setImmediate(resolve));

@@ -1,0 +1,29 @@
+import { createEventService, type EventMiddleware } from '@venta/events';
+import { Collector, eventually } from '../../lib/testing/conformance/collector';
+import { silentLogger } from '../support/silent-logger';
+
+describe('a consume middleware that returns no promise', () => {
+  it('lets the event through, which counts as handled', async () => {
+    const careless = {
+      consume: (_: unknown, next: () => Promise<unknown>) => {
+        void next();
+      },
+    } as unknown as EventMiddleware;
+    const service = await createEventService(
+      { appName: 'shop', url: 'memory://', middleware: [careless], retry: { attempts: 0, delay: 1 } },
+      silentLogger,
+    );
+    const handled = new Collector<unknown>('handled events');
+    await service.subscribe('user.created', (data: unknown) => handled.add(data));
+    await service.emit('user.created', 1);
+    await handled.atLeast(1);
+    const status = await eventually(
+      async () => service.status.subscriptions[0],
+      (subscription) => (subscription?.succeeded ?? 0) + (subscription?.deadLettered ?? 0) > 0,
+      () => 'the event was not settled',
+    );
+    await service.drain();
+    expect(status).toMatchObject({ succeeded: 1, deadLettered: 0 });
+    expect(handled.items).toEqual([1]);
+  });
+});
