@@ -58,15 +58,26 @@ describe('emitMany on JetStream', () => {
 
   it('stores a batch once when the answer to the first try is lost', async () => {
     if (!atomic(nats)) return;
-    const service = await nats.service();
+    const relay = await Relay.to(nats.server.port);
+    const service = await nats.service({ url: relay.url });
     await service.emit('user.created', 0);
     // Stalled, the server has the batch in its socket; it is sent again before it goes on, and both arrive.
     nats.server.pause();
+    let commits = 0;
+    const sentTwice = new Promise<void>((resolve) => {
+      relay.cutsAt = (sent) => {
+        commits += sent.split('Nats-Batch-Commit').length - 1;
+        if (commits === 2) resolve();
+        return false;
+      };
+    });
     const stored = service.emitMany(events(5), { atomic: true });
-    await new Promise((resolve) => setTimeout(resolve, 3000));
+    await sentTwice;
     nats.server.resume();
     expect(await stored).toHaveLength(5);
     expect(await nats.stored()).toHaveLength(6);
+    await service.drain();
+    await relay.stop();
   });
 
   it('does not take a batch for stored of which one event was stored before, when its first try is lost', async () => {

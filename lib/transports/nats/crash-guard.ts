@@ -39,7 +39,7 @@ export class CrashGuard {
 
   /**
    * Whether an event may run at once, beside others: nearly every one. `leave` when it has been handled; the others take
-   * `run`, which costs two promises more.
+   * `run`, which costs a promise more for the slot and for the turn.
    */
   tryEnter({ maxDeliveries }: SubscriptionSpec, { attempt }: Delivery): boolean {
     return attempt <= maxDeliveries + TOLERANCE && !this.#released && this.#turns.tryTogether();

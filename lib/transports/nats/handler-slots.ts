@@ -32,14 +32,12 @@ export class HandlerSlots {
 
   /** Runs the task when there is a slot; hands it back when the handler stops before. */
   run(task: () => Promise<Settlement>): Promise<Settlement> {
-    if (this.#running >= this.#limit) return this.#later(task);
-    this.#running++;
-    return this.#through(task);
+    return this.tryEnter() ? whenEnded(task, this.leave) : this.#later(task);
   }
 
   async #later(task: () => Promise<Settlement>): Promise<Settlement> {
     const free = !this.#closed && (await new Promise<boolean>((resolve) => this.#waiting.push(resolve)));
-    return free ? this.#through(task) : HAND_BACK;
+    return free ? whenEnded(task, this.leave) : HAND_BACK;
   }
 
   /** Takes a slot if one is free, without a promise; `leave` gives it back. */
@@ -49,15 +47,7 @@ export class HandlerSlots {
     return true;
   }
 
-  leave(): void {
-    this.#onEnd();
-  }
-
-  #through(task: () => Promise<Settlement>): Promise<Settlement> {
-    return whenEnded(task, this.#onEnd);
-  }
-
-  readonly #onEnd = (): void => {
+  readonly leave = (): void => {
     this.#running--;
     if (this.#waiting.length > 0) this.#admit();
   };

@@ -1,6 +1,6 @@
 type Task<T> = () => Promise<T>;
 
-/** As `try { return await task() } finally { ended() }`, with half the promises, on the way of every event. */
+/** As `try { return await task() } finally { ended() }`, with half the promises. */
 export function whenEnded<T>(task: Task<T>, ended: () => void): Promise<T> {
   let running: Promise<T>;
   try {
@@ -29,8 +29,7 @@ export class Turns {
   #idle: (() => void) | undefined;
 
   together<T>(task: Task<T>): Promise<T> {
-    // The way of nearly every event: no promise more than it needs.
-    return this.#alone === undefined ? this.#run(task) : this.#later(task);
+    return this.tryTogether() ? whenEnded(task, this.leave) : this.#later(task);
   }
 
   /** As `together`, for what says itself when it has ended: `leave`. `false` if it has to wait. */
@@ -40,23 +39,14 @@ export class Turns {
     return true;
   }
 
-  leave(): void {
-    this.#onEnd();
-  }
-
-  async #later<T>(task: Task<T>): Promise<T> {
-    while (this.#alone !== undefined) await this.#alone;
-    return this.#run(task);
-  }
-
-  #run<T>(task: Task<T>): Promise<T> {
-    this.#running++;
-    return whenEnded(task, this.#onEnd);
-  }
-
-  readonly #onEnd = (): void => {
+  readonly leave = (): void => {
     if (--this.#running === 0) this.#idle?.();
   };
+
+  async #later<T>(task: Task<T>): Promise<T> {
+    while (!this.tryTogether()) await this.#alone;
+    return whenEnded(task, this.leave);
+  }
 
   async alone<T>(task: Task<T>): Promise<T> {
     const before = this.#alone;
