@@ -1,8 +1,11 @@
+import { Attempt, type AttemptParts } from './attempt';
 import type { CircuitBreaker } from './circuit-breaker';
 import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
 import { printable } from './headers';
 import { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
+import { promiseOf, type ConsumeStep } from './middleware';
+import { PendingSettlement } from './pending-settlement';
 import { retryDelay, type RetryPolicy } from './retry-policy';
 import { ACK, type Failure, type Settlement } from './settlement';
 import type { Consumer } from './transport';
@@ -15,44 +18,91 @@ export interface SubscriptionCounters {
   deadLettered: number;
 }
 
-export interface ConsumerParts {
+export interface ConsumerParts extends AttemptParts {
   /** Identity of the handler, for logs and the context. */
   readonly name: string;
   readonly retry: RetryPolicy;
   /** Milliseconds an attempt may take. */
   readonly timeout: number;
-  /** Never throws, but rejects. */
-  readonly pipeline: (event: InboundEvent) => Promise<unknown>;
+  /** Puts what observes attempts around one, its time included. Default: nothing does. */
+  readonly around?: ((attempt: ConsumeStep) => ConsumeStep) | undefined;
   readonly counters: SubscriptionCounters;
   readonly breaker?: CircuitBreaker | undefined;
-  readonly logger: EventsLogger;
 }
 
-/** The outermost stage: runs the pipeline and turns its outcome into a settlement. */
+/** The outermost stage: makes attempts, and turns their outcomes into settlements. */
 export function createConsumer(parts: ConsumerParts): Consumer {
-  const { name, timeout, pipeline, counters, breaker, logger } = parts;
-  const done = (): Settlement => {
-    counters.running--;
-    counters.succeeded++;
-    breaker?.succeeded();
-    return ACK;
-  };
+  const { name, timeout, counters, around } = parts;
+  if (around === undefined) {
+    return (delivery) => {
+      counters.running++;
+      const attempt = new SettlingAttempt(new InboundEvent(delivery, name, timeout), parts);
+      attempt.begin();
+      return attempt.settlement;
+    };
+  }
+  const observed = around(
+    (event) => new Promise((resolve, reject) => new ObservedAttempt(event, parts, resolve, reject).begin()),
+  );
   return (delivery) => {
-    const event = new InboundEvent(delivery, name, timeout);
     counters.running++;
-    return pipeline(event).then(done, (error: unknown) => {
-      counters.running--;
-      const settlement = settle(error, delivery.attempt, parts);
-      if (settlement.kind === 'retry') counters.retried++;
-      else counters.deadLettered++;
-      try {
-        report(logger, event, settlement, error);
-      } catch {
-        // A logger that throws must not change what becomes of the event.
-      }
-      return settlement;
-    });
+    const event = new InboundEvent(delivery, name, timeout);
+    return promiseOf(() => observed(event)).then(
+      () => success(parts),
+      (error: unknown) => failure(event, error, parts),
+    );
   };
+}
+
+class SettlingAttempt extends Attempt {
+  readonly settlement = new PendingSettlement();
+
+  constructor(
+    event: InboundEvent,
+    private readonly consumer: ConsumerParts,
+  ) {
+    super(event, consumer);
+  }
+
+  protected succeeded(): void {
+    this.settlement.settle(success(this.consumer));
+  }
+
+  protected failed(error: unknown): void {
+    this.settlement.settle(failure(this.event, error, this.consumer));
+  }
+}
+
+class ObservedAttempt extends Attempt {
+  constructor(
+    event: InboundEvent,
+    parts: AttemptParts,
+    protected readonly succeeded: (value: unknown) => void,
+    protected readonly failed: (error: unknown) => void,
+  ) {
+    super(event, parts);
+  }
+}
+
+function success({ counters, breaker }: ConsumerParts): Settlement {
+  counters.running--;
+  counters.succeeded++;
+  breaker?.succeeded();
+  return ACK;
+}
+
+function failure(event: InboundEvent, error: unknown, parts: ConsumerParts): Settlement {
+  const { counters, logger } = parts;
+  counters.running--;
+  const settlement = settle(error, event.attempt, parts);
+  if (settlement.kind === 'retry') counters.retried++;
+  else counters.deadLettered++;
+  try {
+    report(logger, event, settlement, error);
+  } catch {
+    // A logger that throws must not change what becomes of the event.
+  }
+  return settlement;
 }
 
 function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerParts): Settlement {

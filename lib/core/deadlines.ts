@@ -1,25 +1,14 @@
-/** Something that has until a moment to end. */
-export interface Deadline {
-  /** It has ended in time, and does not expire any more. */
-  end(): void;
+/** Something that has until a moment to end. A link of the list that its deadlines keep. */
+export interface Expiring {
+  /** By the monotonic clock. This and the next two are the deadlines' own. */
+  expiresAt: number;
+  previous: Expiring | undefined;
+  next: Expiring | undefined;
+  /** It has ended or expired: its deadline has no meaning any more. */
+  ended: boolean;
+  /** Called once if it has not ended in time; `ended` is true by then. */
+  expire(): void;
 }
-
-class Entry implements Deadline {
-  constructor(
-    readonly at: number,
-    public expire: (() => void) | undefined,
-    private readonly ended: () => void,
-  ) {}
-
-  end(): void {
-    if (this.expire === undefined) return;
-    this.expire = undefined;
-    this.ended();
-  }
-}
-
-/** Entries that have ended and are kept all the same, at least. */
-const SLACK = 1024;
 
 /**
  * Deadlines of one duration, which expire in the order in which they begin: one timer for the first of them, where one
@@ -27,8 +16,8 @@ const SLACK = 1024;
  */
 export class Deadlines {
   readonly #duration: number;
-  #entries: Entry[] = [];
-  #running = 0;
+  #first: Expiring | undefined;
+  #last: Expiring | undefined;
   #timer: NodeJS.Timeout | undefined;
 
   /** @param duration milliseconds */
@@ -36,20 +25,29 @@ export class Deadlines {
     this.#duration = duration;
   }
 
-  /** @param expire called when it has not ended in time */
-  begin(expire: () => void): Deadline {
-    // Those that have ended stay in line until there are as many as still run: each is moved once or twice.
-    if (this.#entries.length > 2 * this.#running + SLACK) this.#forgetEnded();
-    const entry = new Entry(performance.now() + this.#duration, expire, this.#onEnd);
-    this.#entries.push(entry);
-    this.#running++;
+  /** To be ended with `end` if it is not to expire. */
+  begin(entry: Expiring): void {
+    entry.expiresAt = performance.now() + this.#duration;
+    const last = this.#last;
+    entry.previous = last;
+    this.#last = entry;
+    if (last === undefined) this.#first = entry;
+    else last.next = entry;
     this.#timer ??= this.#arm(this.#duration);
-    return entry;
   }
 
-  readonly #onEnd = (): void => {
-    this.#running--;
-  };
+  /** It has ended in time: it does not expire any more, and is not held any more. Can be called again. */
+  end(entry: Expiring): void {
+    if (entry.ended) return;
+    entry.ended = true;
+    const { previous, next } = entry;
+    if (previous === undefined) this.#first = next;
+    else previous.next = next;
+    if (next === undefined) this.#last = previous;
+    else next.previous = previous;
+    entry.previous = undefined;
+    entry.next = undefined;
+  }
 
   #arm(delay: number): NodeJS.Timeout {
     return setTimeout(() => this.#expire(), Math.ceil(delay)).unref();
@@ -57,21 +55,14 @@ export class Deadlines {
 
   #expire(): void {
     this.#timer = undefined;
-    this.#forgetEnded();
     const now = performance.now();
-    const late = this.#entries.findIndex(({ at }) => at > now);
-    const expired = this.#entries.splice(0, late === -1 ? this.#entries.length : late);
-    this.#running -= expired.length;
-    const next = this.#entries[0];
-    if (next !== undefined) this.#timer = this.#arm(next.at - now);
-    for (const entry of expired) {
-      const { expire } = entry;
-      entry.expire = undefined;
-      expire?.();
+    for (let first = this.#first; first !== undefined; first = this.#first) {
+      if (first.expiresAt > now) {
+        this.#timer ??= this.#arm(first.expiresAt - now);
+        return;
+      }
+      this.end(first);
+      first.expire();
     }
-  }
-
-  #forgetEnded(): void {
-    this.#entries = this.#entries.filter(({ expire }) => expire !== undefined);
   }
 }

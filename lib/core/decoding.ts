@@ -21,16 +21,16 @@ export function decoding(codec: JsonCodec): Stage {
 }
 
 function read(codec: JsonCodec, { delivery }: InboundEvent): unknown {
-  const { headers, body, malformed, subject } = delivery;
+  const { headers, malformed, subject } = delivery;
   if (malformed !== undefined) throw new EventsError('undecodable', malformed);
-  return decodeData(codec, headers, body, subject);
+  return decodeData(codec, headers, delivery.text ?? delivery.body, subject);
 }
 
 /** The data of an event: ours, any CloudEvent of JSON, Nest's packet, or bare JSON. @throws EventsError `undecodable` */
 export function decodeData(
   codec: JsonCodec,
   headers: EventHeaders,
-  body: Uint8Array,
+  body: Uint8Array | string,
   subject: string,
 ): unknown {
   if (headers[CE.specversion] === undefined) return unwrapNestPacket(codec.parse(body), subject);

@@ -8,7 +8,7 @@ import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } 
 import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
-import type { EmitReceipt, Stage } from './middleware';
+import type { EmitReceipt } from './middleware';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
@@ -28,8 +28,6 @@ export interface EventServiceStatus {
 
 export interface EventServiceParts extends SubscriptionsParts {
   readonly codec: JsonCodec;
-  /** In order, first = outermost, for both directions; `decoding` among them. */
-  readonly stages: readonly Stage[];
   /** How often one dead letter may be sent back to its handler. */
   readonly maxRedrives: number;
   /** How much may be on its way to the broker at once. */
@@ -61,7 +59,8 @@ export class EventService {
   /** Use `createEventService`, which puts the parts together from options. */
   constructor(parts: EventServiceParts) {
     this.#parts = parts;
-    const { codec, maxRedrives, transport, defaults, stages, clock = systemClock } = parts;
+    const { codec, maxRedrives, transport, defaults, observers = [], clock = systemClock } = parts;
+    const stages = [...observers, ...parts.stages];
     const gate = new EmitGate(parts.pendingEmits, parts.publishTimeout);
     this.#emitter = new Emitter({
       app: defaults.app,

@@ -35,6 +35,8 @@ export interface HandlerDefinition {
   readonly name: string;
   readonly patterns: readonly string[];
   readonly handler: EventHandler;
+  /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
+  readonly resultOf?: (result: unknown) => unknown;
   readonly options: SubscribeOptions;
 }
 

@@ -57,20 +57,21 @@ export class JsonCodec {
   }
 
   /** @throws EventsError `undecodable`; date paths that do not fit the body are ignored */
-  decode(body: Uint8Array, datePaths: string | undefined): unknown {
+  decode(body: Uint8Array | string, datePaths: string | undefined): unknown {
     const value = this.parse(body);
-    return datePaths === undefined ? value : this.reviveDates(value, datePaths, 2 * body.byteLength + 1000);
+    return datePaths === undefined ? value : this.reviveDates(value, datePaths, 2 * body.length + 1000);
   }
 
-  /** @throws EventsError `undecodable`, without a word of the body, which may be confidential */
-  parse(body: Uint8Array): unknown {
-    if (body.byteLength === 0) throw new EventsError('undecodable', 'the body is empty');
-    if (body.byteLength > 2 * MAX_DEPTH && isTooDeep(body)) {
+  /**
+   * @param body a string must be ASCII
+   * @throws EventsError `undecodable`, without a word of the body, which may be confidential
+   */
+  parse(body: Uint8Array | string): unknown {
+    if (body.length === 0) throw new EventsError('undecodable', 'the body is empty');
+    if (body.length > 2 * MAX_DEPTH && isTooDeep(bytesOf(body))) {
       throw new EventsError('undecodable', `the body is nested deeper than ${MAX_DEPTH} levels`);
     }
-    const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-    if (!isUtf8(bytes)) throw new EventsError('undecodable', 'the body is not UTF-8');
-    const text = isAscii(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
+    const text = typeof body === 'string' ? body : textOf(bytesOf(body));
     try {
       return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
     } catch {
@@ -99,9 +100,21 @@ export class JsonCodec {
     }
     const tree = compileDatePaths(header);
     // A compiled path takes far more memory than its text; long headers are rare, or meant to fill it.
-    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(header, tree);
+    // The header may be cut out of a message, all of which it would keep.
+    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(Buffer.from(header).toString(), tree);
     return tree;
   }
+}
+
+const bytesOf = (body: Uint8Array | string): Buffer =>
+  typeof body === 'string'
+    ? Buffer.from(body, 'latin1')
+    : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+
+function textOf(bytes: Buffer): string {
+  if (isAscii(bytes)) return bytes.toString('latin1');
+  if (!isUtf8(bytes)) throw new EventsError('undecodable', 'the body is not UTF-8');
+  return bytes.toString('utf8');
 }
 
 function isTooDeep(body: Uint8Array): boolean {

@@ -33,48 +33,67 @@ export interface EventMiddleware {
   consume?(context: ConsumeContext, next: () => Promise<unknown>): Promise<unknown>;
 }
 
-/** What the framework's own stages see: `EventMiddleware` fits, since an inbound event is a consume context. */
+/** One step of an event on its way in: gives back what the handler does, a promise of it or not, and may throw. */
+export type ConsumeStep = (event: InboundEvent) => unknown;
+
+/**
+ * A stage of the framework's own. On the way in it need not be asynchronous where it has nothing to wait for: each promise
+ * costs an event, see attempt.ts.
+ */
 export interface Stage {
   publish?(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt>;
-  consume?(event: InboundEvent, next: () => Promise<unknown>): Promise<unknown>;
+  consume?(event: InboundEvent, next: () => unknown): unknown;
+  /** Whether it looks at what `next` gives back, which has to be there in full then. Default: `false`. */
+  readonly seesResults?: boolean;
+}
+
+/** Middleware of a user, to whom `next` is always asynchronous. */
+export const stageOf = (middleware: EventMiddleware): Stage => ({
+  seesResults: true,
+  ...(middleware.publish && { publish: middleware.publish.bind(middleware) }),
+  ...(middleware.consume && {
+    consume: (event: InboundEvent, next: () => unknown) => middleware.consume?.(event, () => promiseOf(next)),
+  }),
+});
+
+/** What it gives back or throws, as a promise; one that it gives back is that promise. */
+export function promiseOf<R>(run: () => R | Promise<R>): Promise<R> {
+  try {
+    const result = run();
+    return result instanceof Promise ? result : Promise.resolve(result);
+  } catch (error) {
+    // What was thrown is passed on as it is, Error or not.
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+    return Promise.reject(error);
+  }
 }
 
 /** Folds the stages around `last`: once, when a service is built or a handler bound, never per event. */
 function fold<E, R>(
-  steps: readonly ((event: E, next: () => Promise<R>) => Promise<R>)[],
-  last: (event: E) => Promise<R>,
-): (event: E) => Promise<R> {
-  return steps.reduceRight<(event: E) => Promise<R>>(
-    // Not an async function, which costs a promise a stage: one that throws before its first await must still reject.
-    (next, step) => (event) => {
-      try {
-        const result: unknown = step(event, () => next(event));
-        // A middleware in JavaScript may forget to be asynchronous.
-        return result instanceof Promise ? (result as Promise<R>) : Promise.resolve(result as R);
-      } catch (error) {
-        // What was thrown is passed on as it is, Error or not.
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-        return Promise.reject(error);
-      }
-    },
-    last,
-  );
+  steps: readonly ((event: E, next: () => R) => R)[],
+  last: (event: E) => R,
+): (event: E) => R {
+  return steps.reduceRight<(event: E) => R>((next, step) => (event) => step(event, () => next(event)), last);
 }
 
 export function composePublish(
   stages: readonly Stage[],
   last: (event: OutboundEvent) => Promise<EmitReceipt>,
 ): (event: OutboundEvent) => Promise<EmitReceipt> {
-  return fold(
-    stages.flatMap((stage) => (stage.publish ? [stage.publish.bind(stage)] : [])),
-    last,
-  );
+  const steps = stages.flatMap((stage) => {
+    const { publish } = stage;
+    if (publish === undefined) return [];
+    // A middleware in JavaScript may throw, or forget to be asynchronous.
+    return [
+      (event: OutboundEvent, next: () => Promise<EmitReceipt>) =>
+        promiseOf(() => publish.call(stage, event, next)),
+    ];
+  });
+  return fold(steps, last);
 }
 
-type ConsumePipeline = (event: InboundEvent) => Promise<unknown>;
-
 /** The stages are looked at once, for all handlers that are then put inside of them. */
-export function composeConsume(stages: readonly Stage[]): (last: ConsumePipeline) => ConsumePipeline {
+export function composeConsume(stages: readonly Stage[]): (last: ConsumeStep) => ConsumeStep {
   const steps = stages.flatMap((stage) => (stage.consume ? [stage.consume.bind(stage)] : []));
   return (last) => fold(steps, last);
 }

@@ -1,6 +1,7 @@
 import { CircuitBreaker } from './circuit-breaker';
 import { systemClock, type Clock } from './clock';
 import { createConsumer, type SubscriptionCounters } from './consumer';
+import { Deadlines } from './deadlines';
 import { EventsError } from './errors';
 import {
   identityOf,
@@ -11,7 +12,7 @@ import {
   type SubscriptionDefaults,
 } from './handler-definition';
 import type { EventsLogger } from './logger';
-import { composeConsume, type Stage } from './middleware';
+import { composeConsume, promiseOf, type Stage } from './middleware';
 import type { Consumer, EventTransport, TransportSubscription } from './transport';
 
 /** A handler that is bound. */
@@ -40,6 +41,9 @@ interface Bound extends EventSubscription {
 
 export interface SubscriptionsParts {
   readonly transport: EventTransport;
+  /** Around each attempt, its time included: what observes it. Default: none. */
+  readonly observers?: readonly Stage[];
+  /** Within the time of an attempt, `decoding` among them. In both lists the first is the outermost, in both directions. */
   readonly stages: readonly Stage[];
   readonly defaults: SubscriptionDefaults;
   /** Milliseconds a stop lets running handlers take. */
@@ -55,28 +59,23 @@ export interface SubscriptionsParts {
   readonly logger: EventsLogger;
 }
 
-/** An async function would make a second promise of the one that most handlers return. */
-function promiseOf(run: () => unknown): Promise<unknown> {
-  try {
-    const result = run();
-    return result instanceof Promise ? result : Promise.resolve(result);
-  } catch (error) {
-    // What was thrown is passed on as it is, Error or not.
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-    return Promise.reject(error);
-  }
-}
-
 /** The handlers of one service: bound, started and stopped. */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #inStages: ReturnType<typeof composeConsume>;
+  readonly #seesResults: boolean;
+  readonly #around: ReturnType<typeof composeConsume> | undefined;
+  /** By their durations: most handlers have the same. */
+  readonly #deadlines = new Map<number, Deadlines>();
   readonly #bound = new Map<string, Bound>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
     this.#inStages = composeConsume(parts.stages);
+    this.#seesResults = parts.stages.some(({ seesResults }) => seesResults === true);
+    const observers = (parts.observers ?? []).filter(({ consume }) => consume !== undefined);
+    this.#around = observers.length === 0 ? undefined : composeConsume(observers);
   }
 
   /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
@@ -130,7 +129,7 @@ export class Subscriptions {
   }
 
   #consumerOf(
-    { name, handler }: HandlerDefinition,
+    { name, handler, resultOf }: HandlerDefinition,
     { retry, timeout, circuitBreaker }: ResolvedSubscribeOptions,
     bound: Bound,
   ): Consumer {
@@ -140,16 +139,30 @@ export class Subscriptions {
         bound.transports.forEach((each) => each.limit(concurrency));
       bound.breaker = new CircuitBreaker(circuitBreaker, name, limit, logger, clock);
     }
-    const pipeline = this.#inStages((event) => promiseOf(() => handler(event.data, event)));
     return createConsumer({
       name,
       retry,
       timeout,
-      pipeline,
+      run: this.#inStages(
+        resultOf === undefined || !this.#seesResults
+          ? (event) => handler(event.data, event)
+          : (event) => promiseOf(() => handler(event.data, event)).then(resultOf),
+      ),
+      resultOf,
+      around: this.#around,
+      deadlines: this.#deadlinesOf(timeout),
       counters: bound.counters,
       breaker: bound.breaker,
       logger,
     });
+  }
+
+  #deadlinesOf(duration: number): Deadlines {
+    const known = this.#deadlines.get(duration);
+    if (known !== undefined) return known;
+    const made = new Deadlines(duration);
+    this.#deadlines.set(duration, made);
+    return made;
   }
 
   /** Begins delivery to all of them, bound already or later. */

@@ -33,6 +33,8 @@ export interface Delivery {
   readonly name: string;
   readonly headers: EventHeaders;
   readonly body: Uint8Array;
+  /** The body as text, if it is ASCII and the transport has it at hand. Default: it is read from `body`. */
+  readonly text?: string | undefined;
   /** 1 for the first delivery. */
   readonly attempt: number;
   /** When the broker took the event, in milliseconds since the epoch. */
@@ -43,8 +45,8 @@ export interface Delivery {
   readonly fallbackId: string;
 }
 
-/** Decides what becomes of a delivery. Never rejects. */
-export type Consumer = (delivery: Delivery) => Promise<Settlement>;
+/** Decides what becomes of a delivery. Never rejects. What it gives back can be awaited, but need not be a promise. */
+export type Consumer = (delivery: Delivery) => PromiseLike<Settlement>;
 
 /** What a transport has to know of a subscription. */
 export interface SubscriptionSpec {

@@ -43,7 +43,7 @@ export class Correlation implements Stage {
     return cause === undefined || cause instanceof Origin ? undefined : cause.subscription;
   }
 
-  consume(event: ConsumeContext, next: () => Promise<unknown>): Promise<unknown> {
+  consume(event: ConsumeContext, next: () => unknown): unknown {
     return this.#cause.run(event, next);
   }
 

@@ -1,4 +1,3 @@
 export { Correlation } from './correlation';
 export { Origin, readOrigin } from './origin';
-export { timeout } from './timeout';
 export { validation } from './validation';

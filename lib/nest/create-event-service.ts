@@ -6,9 +6,9 @@ import { isWildcard } from '../core/event-name';
 import { EventService } from '../core/event-service';
 import { JsonCodec } from '../core/json-codec';
 import { steadyLogger, type EventsLogger } from '../core/logger';
-import type { Stage } from '../core/middleware';
+import { stageOf, type EventMiddleware } from '../core/middleware';
 import type { EventTransport } from '../core/transport';
-import { Correlation, timeout, validation } from '../middleware';
+import { Correlation, validation } from '../middleware';
 import { createMemoryTransport, type MemoryTransport } from '../transports/memory';
 import { createNatsTransport } from '../transports/nats';
 import type { EventsModuleOptions } from './options/options';
@@ -24,7 +24,7 @@ import type { TestSeam } from './test-seam';
  */
 export function assembleEventService(
   options: ResolvedOptions,
-  middleware: readonly Stage[],
+  middleware: readonly EventMiddleware[],
   ownLogger: EventsLogger,
   correlation = createCorrelation(options, ownLogger),
   seam?: TestSeam,
@@ -38,12 +38,11 @@ export function assembleEventService(
   const service = new EventService({
     transport,
     codec,
+    ...(seam === undefined ? {} : { observers: [seam.outermost] }),
     stages: [
-      ...(seam === undefined ? [] : [seam.outermost]),
       correlation,
-      timeout(logger),
       decoding(codec),
-      ...middleware,
+      ...middleware.map(stageOf),
       // What is not configured costs nothing.
       ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),
       ...(seam === undefined ? [] : [seam.innermost]),
@@ -83,7 +82,7 @@ export async function createEventService(
   logger: EventsLogger = new Logger('Events'),
 ): Promise<EventService> {
   const resolved = resolveOptions(options);
-  const middleware = resolved.middleware.map((each): Stage => {
+  const middleware = resolved.middleware.map((each): EventMiddleware => {
     if (typeof each !== 'function') return each;
     throw new EventsError(
       'invalid_configuration',

@@ -3,6 +3,7 @@ import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
 import { EventService } from '../core/event-service';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
+import { resultOf } from './enhancers/interceptors';
 import { EventExplorer } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
@@ -44,7 +45,7 @@ export class EventBinder {
         const bound = this.#handlers.bind(place);
         // Those that need no waiting are not worth a promise each.
         const handler = typeof bound === 'function' ? bound : await bound;
-        return this.service.bind({ name, patterns, options, handler });
+        return this.service.bind({ name, patterns, options, handler, resultOf });
       }),
     );
     const failed = bound.find((result) => result.status === 'rejected');

@@ -17,7 +17,7 @@ import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
 import type { ConsumeContext } from '../core/event-context';
-import type { EmitReceipt, EventMiddleware, OutboundEvent, Stage } from '../core/middleware';
+import type { EmitReceipt, EventMiddleware, OutboundEvent } from '../core/middleware';
 import { Correlation } from '../middleware';
 import { EventsClient } from './bridge/events-client';
 import { EventsStrategy } from './bridge/events-strategy';
@@ -62,7 +62,7 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
   constructor(
     private readonly service: EventService,
     private readonly binder: EventBinder,
-    @Inject(MIDDLEWARE) private readonly middleware: readonly Stage[],
+    @Inject(MIDDLEWARE) private readonly middleware: readonly EventMiddleware[],
     private readonly correlation: Correlation,
     modules: ModulesContainer,
   ) {
@@ -182,12 +182,12 @@ function prepare(options: EventsModuleOptions, modules: ModulesContainer, seam?:
   return seam === undefined ? resolveOptions(options) : resolveOptions(seam.options(options), {});
 }
 
-const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): Stage[] =>
+const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): EventMiddleware[] =>
   middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
 
 async function connect(
   options: ResolvedOptions,
-  middleware: readonly Stage[],
+  middleware: readonly EventMiddleware[],
   correlation: Correlation,
   seam?: TestSeam,
 ): Promise<EventService> {
@@ -203,7 +203,7 @@ async function connect(
 }
 
 /** Middleware given as a class: looked up when it is first needed, since it may depend on this module itself. */
-class ProvidedMiddleware implements Stage {
+class ProvidedMiddleware implements EventMiddleware {
   #instance: EventMiddleware | Promise<EventMiddleware> | undefined;
 
   constructor(

@@ -9,7 +9,6 @@ import type { EventHandler } from '../core/event-map';
 import { callMethod, enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
 import { declaredEnhancers, hasEnhancers, type DeclaredEnhancers } from './enhancers/enhancer-metadata';
 import { moduleRefOf, type EnhancerResolver, type EventScope } from './enhancers/enhancer-resolver';
-import { resultOf } from './enhancers/interceptors';
 import { declaredParameters, hasParameterDecorators, type DeclaredParameter } from './enhancers/parameters';
 import type { GuardDenied } from './options/options';
 
@@ -127,10 +126,8 @@ interface Declared {
 
 const direct =
   (target: HandlerMethod): EventHandler =>
-  (data, context) => {
-    const result = callMethod(target, [data, context]);
-    return result instanceof Promise ? result.then(resultOf) : resultOf(result);
-  };
+  (data, context) =>
+    callMethod(target, [data, context]);
 
 /**
  * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable

@@ -1,5 +1,6 @@
 import { CircuitBreaker, type CircuitBreakerOptions } from '../../lib/core/circuit-breaker';
 import { createConsumer } from '../../lib/core/consumer';
+import { Deadlines } from '../../lib/core/deadlines';
 import { NonRetryableError } from '../../lib/core/errors';
 import type { EventsLogger } from '../../lib/core/logger';
 import type { Settlement } from '../../lib/core/settlement';
@@ -153,12 +154,13 @@ describe('a consumer with a circuit breaker', () => {
   function consumer(
     recorded: Recorded,
     outcome: () => Promise<void>,
-  ): (attempt: number) => Promise<Settlement> {
+  ): (attempt: number) => PromiseLike<Settlement> {
     const consume = createConsumer({
       name: 'Mail.send',
       retry: { attempts: 1, delay: 100, backoff: 'fixed', maxDelay: 100, jitter: 0 },
       timeout: 1000,
-      pipeline: outcome,
+      run: outcome,
+      deadlines: new Deadlines(1000),
       counters: { running: 0, succeeded: 0, retried: 0, deadLettered: 0 },
       breaker: recorded.breaker,
       logger: silentLogger,

@@ -10,6 +10,7 @@ import { RequestContextHost } from '@nestjs/microservices/context/request-contex
 import { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';
 import { EnhancerResolver } from '../enhancers/enhancer-resolver';
+import { resultOf } from '../enhancers/interceptors';
 import { HandlerBinder, type HandlerView } from '../handler-binder';
 import { EVENTS_OPTIONS, type ResolvedOptions } from '../options/resolve-options';
 import { EventsStrategy } from './events-strategy';
@@ -66,6 +67,7 @@ export class StrategyBinder {
           patterns,
           options: handlers ?? {},
           handler: (data, context) => handler(data, new RpcEventContext(context)),
+          resultOf,
         });
       }),
     );

@@ -13,7 +13,7 @@ import type { EventsLogger } from '../../core/logger';
 import type { EmitReceipt } from '../../core/middleware';
 import type { RetryPolicy } from '../../core/retry-policy';
 import type { EventTransport } from '../../core/transport';
-import { Correlation, timeout } from '../../middleware';
+import { Correlation } from '../../middleware';
 import { Collector, eventually } from './collector';
 import { Gate } from './gate';
 import type { StoredDeadLetter, TransportFeatures, TransportUnderTest } from './transport-under-test';
@@ -63,7 +63,7 @@ export class Harness {
     const events = new EventService({
       transport,
       codec,
-      stages: [correlation, timeout(SILENT), decoding(codec)],
+      stages: [correlation, decoding(codec)],
       handling: () => correlation.handling,
       defaults: {
         app,

@@ -2,6 +2,7 @@ import type { Msg } from 'nats';
 import { EventsError } from '../../core/errors';
 import { textOf, type EventsLogger } from '../../core/logger';
 import { eventSubject } from '../../core/names';
+import { whenSettled } from '../../core/pending-settlement';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, SubscriptionSpec, TransportSubscription } from '../../core/transport';
 import { until } from './api';
@@ -40,6 +41,7 @@ export class CoreSubscription implements TransportSubscription {
   readonly #firstFailedAt = new WeakMap<NatsDelivery, number>();
   #state: 'waiting' | 'started' | 'stopping' = 'waiting';
   #running = 0;
+  #pumping = false;
   #limit = Infinity;
   #dropped = 0;
   #dropping = false;
@@ -127,23 +129,26 @@ export class CoreSubscription implements TransportSubscription {
   }
 
   #pump(): void {
-    if (this.#state === 'waiting') return;
+    // Handlers that do nothing asynchronous end within `#run`: the loop goes on, not one within the other.
+    if (this.#state === 'waiting' || this.#pumping) return;
+    this.#pumping = true;
     while (this.#running < Math.min(this.#limit, this.#spec.concurrency)) {
       const delivery = this.#buffer.shift();
-      if (delivery === undefined) return;
+      if (delivery === undefined) break;
       this.#run(delivery);
     }
+    this.#pumping = false;
   }
 
-  /** Without a promise of its own: of those that succeed there are many, and each promise of theirs costs. */
   #run(delivery: NatsDelivery): void {
     this.#running++;
-    this.#consumer(delivery).then(
+    whenSettled(
+      this.#consumer(delivery),
       (settlement) => {
         if (settlement.kind === 'ack') this.#ended();
         else void this.#failed(delivery, settlement);
       },
-      (error: unknown) => this.#lost(delivery, error),
+      (error) => this.#lost(delivery, error),
     );
   }
 

@@ -85,7 +85,7 @@ export class CrashGuard {
 
   /** What waited for its turn may have been handed back meanwhile. */
   #run(delivery: Delivery, handle: Consumer): Promise<Settlement> {
-    return this.#released ? Promise.resolve(HAND_BACK) : handle(delivery);
+    return Promise.resolve(this.#released ? HAND_BACK : handle(delivery));
   }
 
   async #runMarked(delivery: Delivery, subject: string, handle: Consumer): Promise<Settlement> {

@@ -39,7 +39,7 @@ export class HandlerSource implements PullSource {
     return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
   }
 
-  consume(delivery: Delivery, handling: Handling): Promise<Settlement> {
+  consume(delivery: Delivery, handling: Handling): PromiseLike<Settlement> {
     // The durable takes what any version of the handler asked for.
     const { name } = delivery;
     if (!this.spec.patterns.some((pattern) => pattern === name || matches(pattern, name)))

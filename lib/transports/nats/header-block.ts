@@ -1,6 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
 import { CE } from '../../core/cloudevents';
+import { headerBlockOf } from './message-bytes';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
 /**
@@ -47,22 +48,59 @@ export function encodeHeaders(headers: EventHeaders, messageId?: string): Buffer
 /** The client only calls `encode()` on the headers of a publish. */
 export const asMsgHdrs = (block: Uint8Array): MsgHdrs => ({ encode: () => block }) as unknown as MsgHdrs;
 
-// Public on the client's class, missing from its interface.
-type SizedMsg = Msg & { size(): number };
+/**
+ * A block as `emit` writes it, without headers of the user's. Its attributes are such as need no decoding, and no cleaning
+ * before they are logged (`InboundEvent`).
+ */
+const OWN_BLOCK = new RegExp(
+  [
+    `NATS/1\\.0`,
+    'Nats-Msg-Id: ([!-~]+)',
+    `${CE.specversion}: 1\\.0`,
+    ...[CE.id, CE.source, CE.type, CE.time, CE.correlationId].map((key) => `${key}: ([!-~]+)`),
+    `(?:${CE.causationId}: ([!-~]+)\r\n)?(?:${CE.datePaths}: ([!-~]+)\r\n)?content-type: application/json`,
+    '',
+    '',
+  ].join('\r\n'),
+  'y',
+);
+
+/** Where `ce-id` and `ce-source` begin in it: behind the message id, and behind the id. */
+const BEFORE_ID = `${VERSION}\r\nNats-Msg-Id: `.length + `\r\n${CE.specversion}: 1.0\r\n${CE.id}: `.length;
+const BEFORE_SOURCE = `\r\n${CE.source}: `.length;
 
 /**
- * The raw header block of a message, or `undefined` if it has none.
- * @param data of the message, of which the client makes another view each time
+ * Reads the block at the beginning of a message as `emit` writes most of them: with one expression, a third of what
+ * `decodeHeaders` costs.
+ * @param message the same bytes as text. What is cut out of it keeps all of it in memory, so that what handlers may keep
+ *   is read from the bytes
+ * @param length of the block
+ * @returns `undefined` if it is any other
  */
-export function headerBlockOf(msg: Msg, data = msg.data): Buffer | undefined {
-  // The client gives no access to the bytes, but they lie before the data in one buffer.
-  const length =
-    (msg as SizedMsg).size() -
-    data.length -
-    Buffer.byteLength(msg.subject) -
-    Buffer.byteLength(msg.reply ?? '');
-  return length > 0 ? Buffer.from(data.buffer, data.byteOffset - length, length) : undefined;
+export function decodeOwnHeaders(bytes: Buffer, message: string, length: number): EventHeaders | undefined {
+  OWN_BLOCK.lastIndex = 0;
+  const found = OWN_BLOCK.exec(message);
+  if (found === null || OWN_BLOCK.lastIndex !== length || length > MAX_HEADER_BLOCK) return undefined;
+  const headers = emptyHeaders();
+  const [, messageId = '', id = '', source = ''] = found;
+  const idAt = BEFORE_ID + messageId.length;
+  const sourceAt = idAt + id.length + BEFORE_SOURCE;
+  const ownId = bytes.toString('latin1', idAt, idAt + id.length);
+  headers['Nats-Msg-Id'] = messageId;
+  headers[CE.specversion] = '1.0';
+  headers[CE.id] = ownId;
+  headers[CE.source] = bytes.toString('latin1', sourceAt, sourceAt + source.length);
+  headers[CE.type] = found[4] as string;
+  headers[CE.time] = found[5] as string;
+  headers[CE.correlationId] = found[6] === id ? ownId : copied(found[6] as string);
+  if (found[7] !== undefined) headers[CE.causationId] = copied(found[7]);
+  if (found[8] !== undefined) headers[CE.datePaths] = found[8];
+  headers['content-type'] = 'application/json';
+  return headers;
 }
+
+/** The same text, in memory of its own. */
+const copied = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /**
  * Reads a block: reserved and trace keys in lower case, the first value of a repeated reserved key, others joined.

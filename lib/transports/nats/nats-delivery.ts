@@ -1,17 +1,28 @@
+import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { Msg } from 'nats';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
 import type { Delivery } from '../../core/transport';
-import { decodeHeaders, headerBlockOf, MAX_HEADER_BLOCK } from './header-block';
+import { decodeHeaders, decodeOwnHeaders, MAX_HEADER_BLOCK } from './header-block';
+import { messageBytes } from './message-bytes';
 
-/** A message as a delivery. Its headers are read when they are first asked for. */
+/** Bytes of a message up to which it is read as one text. */
+const MAX_TEXT = 8192;
+
+/** A message as a delivery. What is not asked for is not read. */
 export class NatsDelivery implements Delivery {
   readonly #msg: Msg;
   readonly #clusterId: string;
+  readonly #bytes: Buffer;
+  readonly #headerLength: number;
   #fallbackId: string | undefined;
-  #headers: EventHeaders | undefined;
-  #body: Uint8Array | undefined;
+  #subject: string | undefined = undefined;
+  #name: string | undefined = undefined;
+  #headers: EventHeaders | undefined = undefined;
+  #body: Uint8Array | undefined = undefined;
+  /** All of it as text, if it is short and ASCII; `null` if it is not. */
+  #message: string | null | undefined = undefined;
   #malformed = false;
 
   /** @param fallbackId default: a random one */
@@ -26,6 +37,9 @@ export class NatsDelivery implements Delivery {
     this.#msg = msg;
     this.#clusterId = clusterId;
     this.#fallbackId = fallbackId;
+    const { bytes, headerLength } = messageBytes(msg);
+    this.#bytes = bytes;
+    this.#headerLength = headerLength;
   }
 
   /** Few senders leave events without an id: a random one is made when it is asked for. */
@@ -34,20 +48,24 @@ export class NatsDelivery implements Delivery {
   }
 
   get subject(): string {
-    return this.#msg.subject;
+    return (this.#subject ??= this.#msg.subject);
   }
 
   get name(): string {
-    return eventNameOf(this.#clusterId, this.#msg.subject);
+    return (this.#name ??= eventNameOf(this.#clusterId, this.subject));
   }
 
   get body(): Uint8Array {
-    return (this.#body ??= this.#msg.data);
+    return (this.#body ??= this.#bytes.subarray(this.#headerLength));
+  }
+
+  get text(): string | undefined {
+    return this.#ascii?.slice(this.#headerLength);
   }
 
   get headers(): EventHeaders {
     if (this.#headers === undefined) {
-      const headers = decodeHeaders(headerBlockOf(this.#msg, this.body), this.maxHeaders);
+      const headers = this.#read();
       this.#malformed = headers === undefined;
       this.#headers = headers ?? emptyHeaders();
     }
@@ -62,5 +80,26 @@ export class NatsDelivery implements Delivery {
   /** The same event, delivered once more. */
   again(): NatsDelivery {
     return new NatsDelivery(this.#msg, this.#clusterId, this.fallbackId, this.attempt + 1, this.storedAt);
+  }
+
+  #read(): EventHeaders | undefined {
+    const length = this.#headerLength;
+    if (length === 0) return emptyHeaders();
+    const message = this.#ascii;
+    const own = message === undefined ? undefined : decodeOwnHeaders(this.#bytes, message, length);
+    return own ?? decodeHeaders(this.#bytes.subarray(0, length), this.maxHeaders);
+  }
+
+  /**
+   * Header block and body are made into text at once: twice is twice the price. Not of large messages, which somebody who
+   * keeps an id would keep with it.
+   */
+  get #ascii(): string | undefined {
+    if (this.#message === undefined) {
+      const bytes = this.#bytes;
+      const readable = bytes.length <= MAX_TEXT && isAscii(bytes);
+      this.#message = readable ? bytes.toString('latin1') : null;
+    }
+    return this.#message ?? undefined;
   }
 }

@@ -35,7 +35,7 @@ export interface PullSource {
   readonly ackFloor: number;
   toDelivery(msg: Msg, info: AckInfo): Delivery;
   /** Never rejects. */
-  consume(delivery: Delivery, handling: Handling): Promise<Settlement>;
+  consume(delivery: Delivery, handling: Handling): PromiseLike<Settlement>;
   /** Stores and confirms it, once per position. @param firstFailedAt milliseconds since the epoch */
   deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void>;
   /** Creates the lost consumer again from a stream sequence. @returns its name */

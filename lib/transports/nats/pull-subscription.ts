@@ -1,5 +1,6 @@
 import { createInbox, type Msg, type StreamInfo } from 'nats';
 import { textOf } from '../../core/logger';
+import { whenSettled } from '../../core/pending-settlement';
 import type { Settlement } from '../../core/settlement';
 import type { TransportSubscription } from '../../core/transport';
 import { parseAckSubject, type AckInfo } from './ack-subject';
@@ -33,6 +34,7 @@ export class PullSubscription implements TransportSubscription {
   readonly #inbox: string;
   #buffer: Held[] = [];
   #running = 0;
+  #pumping = false;
   #idle: (() => void) | undefined;
   #subscription: SteadySubscription | undefined;
   #state: 'waiting' | 'started' | 'stopping' | 'stopped' = 'waiting';
@@ -176,20 +178,24 @@ export class PullSubscription implements TransportSubscription {
   }
 
   #pump(): void {
+    // Handlers that do nothing asynchronous end within `#run`: the loop goes on, not one within the other.
+    if (this.#pumping) return;
+    this.#pumping = true;
     while (this.#running < this.#demand.limit && this.#state === 'started') {
       const held = this.#buffer.shift();
       if (held === undefined) break;
       this.#run(held);
     }
+    this.#pumping = false;
     this.#pull();
   }
 
   #run(held: Held): void {
     this.#running++;
-    // Callbacks, not an async function: of what happens to each event, every promise counts.
-    this.#source.consume(held.delivery, held).then(
+    whenSettled(
+      this.#source.consume(held.delivery, held),
       (settlement) => this.#settle(held, settlement),
-      (error: unknown) => {
+      (error) => {
         this.#parts.logger.error(`the consumer of '${this.#source.label}' threw: ${textOf(error)}`);
         this.#settle(held, { kind: 'retry', delay: BROKEN_CONSUMER_RETRY });
       },

@@ -11,7 +11,8 @@ import { EventsError } from '../../core/errors';
 import type { EventHeaders } from '../../core/headers';
 import { emptyHeaders } from '../../core/headers';
 import { millisOf, parseAckSubject } from './ack-subject';
-import { decodeHeaders, headerBlockOf, MAX_DEAD_LETTER_BLOCK, statusOf } from './header-block';
+import { decodeHeaders, MAX_DEAD_LETTER_BLOCK, statusOf } from './header-block';
+import { headerBlockOf } from './message-bytes';
 
 export interface StoredMessage {
   readonly sequence: number;

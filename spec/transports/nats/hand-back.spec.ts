@@ -51,7 +51,7 @@ describe.each<[string, () => PullSource, number]>([
   ['an event that only another version of the handler takes', handler, 10 + 20],
   ['a redriven event whose handler is not here', redriven, 20],
 ])('%s', (_title, source, handBacks) => {
-  const consume = (from: PullSource, attempt: number): Promise<Settlement> =>
+  const consume = (from: PullSource, attempt: number): PromiseLike<Settlement> =>
     from.consume(delivery(attempt), { sequence: 7, timestamp: '1', leave: undefined });
   afterEach(() => jest.restoreAllMocks());
 
