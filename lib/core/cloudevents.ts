@@ -1,7 +1,3 @@
-import type { EncodedData } from './json-codec';
-import { emptyHeaders, type EventHeaders } from './headers';
-import type { OutboundEvent } from './middleware';
-
 /**
  * CloudEvents 1.0 attributes as headers: NATS protocol binding 1.0, binary mode.
  * https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/nats-protocol-binding.md
@@ -41,37 +37,3 @@ export function decodeAttribute(value: string): string {
     return text; // another sender's literal percent sign
   }
 }
-
-/**
- * The headers of an event as it goes on the wire: the user's, then the attributes.
- * @param own the user's, checked
- * @param time of the event, as ISO 8601
- */
-export function toWireHeaders(
-  event: Omit<OutboundEvent, 'headers'>,
-  own: EventHeaders,
-  encoded: EncodedData,
-  time: string,
-): EventHeaders {
-  const headers = emptyHeaders();
-  for (const key in own) headers[key] = own[key] as string;
-  headers[CE.specversion] = '1.0';
-  headers[CE.id] = encodeAttribute(event.id);
-  headers[CE.source] = encodeAttribute(event.source);
-  headers[CE.type] = event.name;
-  headers[CE.time] = time;
-  const { correlationId = event.id } = event;
-  headers[CE.correlationId] =
-    correlationId === event.id ? (headers[CE.id] as string) : encodeAttribute(correlationId);
-  if (event.causationId !== undefined) headers[CE.causationId] = encodeAttribute(event.causationId);
-  if (encoded.datePaths !== undefined) headers[CE.datePaths] = encodeAttribute(encoded.datePaths);
-  headers['content-type'] = 'application/json';
-  return headers;
-}
-
-/**
- * `Nats-Msg-Id` of an event. The server compares it over the whole stream, so the bare id would swallow another event
- * that happens to have the same one.
- */
-export const messageIdOf = (name: string, wire: EventHeaders): string =>
-  `${name}:${wire[CE.source]}:${wire[CE.id]}`;

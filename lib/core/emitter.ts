@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
-import { messageIdOf, toWireHeaders } from './cloudevents';
+import { encodeAttribute } from './cloudevents';
 import { EmitBatch } from './emit-batch';
 import type { EmitGate } from './emit-gate';
 import type { Clock } from './clock';
@@ -8,11 +8,12 @@ import { EventsError } from './errors';
 import { ID_RULE, isEventId } from './event-id';
 import type { EmittedData, EventName } from './event-map';
 import { assertEventName } from './event-name';
-import { checkHeaders, checkHeaderSize, emptyHeaders } from './headers';
+import { EventMessage } from './event-message';
+import { checkHeaders, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
-import type { EventTransport, OutboundMessage, PublishReceipt } from './transport';
+import type { EventTransport, PublishReceipt } from './transport';
 
 export interface EmitOptions {
   /** Id of the event; the broker keeps one event per name, source and id. Default: a random UUID. */
@@ -80,12 +81,13 @@ export interface EmitterParts {
   readonly publishTimeout: number;
 }
 
-type Deliver = (message: OutboundMessage) => Promise<PublishReceipt>;
+type Deliver = (message: EventMessage) => Promise<PublishReceipt>;
 
 /** An event's way out: through the stages, encoded, to the transport. */
 export class Emitter {
   readonly #parts: EmitterParts;
   readonly #source: string;
+  readonly #encodedSource: string;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   /** Of events that do not go to the transport on their own. */
   readonly #ways = new WeakMap<OutboundEvent, Deliver>();
@@ -96,6 +98,7 @@ export class Emitter {
   constructor(parts: EmitterParts) {
     this.#parts = parts;
     this.#source = sanitize(parts.app);
+    this.#encodedSource = encodeAttribute(this.#source);
     this.#publish = composePublish(parts.stages, (event) => this.#send(event));
   }
 
@@ -154,41 +157,43 @@ export class Emitter {
     };
   }
 
-  /** In one function: each that awaits another costs every emit a promise. */
-  async #send(event: OutboundEvent): Promise<EmitReceipt> {
+  /** Without `await`: each costs every emit a promise. */
+  #send(event: OutboundEvent): Promise<EmitReceipt> {
     const { gate, transport, publishTimeout } = this.#parts;
     const message = this.#encode(event);
     const way = this.#ways.get(event);
-    let receipt: PublishReceipt;
-    if (way !== undefined) receipt = await way(message);
-    else {
-      const size = message.body.length;
-      const turn = gate.enter(size);
-      const since = turn === undefined ? 0 : Date.now();
-      if (turn !== undefined) await turn;
-      try {
-        receipt = await transport.publish(
-          turn === undefined ? message : { ...message, timeLeft: publishTimeout - (Date.now() - since) },
-        );
-      } finally {
-        gate.leave(size);
-      }
-    }
-    const { duplicate, stream, sequence } = receipt;
-    const { id } = event;
-    return stream === undefined ? { id, duplicate } : { id, duplicate, stream, sequence: sequence as number };
+    if (way !== undefined) return way(message).then((receipt) => receiptOf(event.id, receipt));
+    const size = message.body.length;
+    const turn = gate.enter(size);
+    if (turn === undefined) return this.#leave(event.id, size, transport.publish(message));
+    const since = Date.now();
+    return turn.then(() => {
+      message.timeLeft = publishTimeout - (Date.now() - since);
+      return this.#leave(event.id, size, transport.publish(message));
+    });
   }
 
-  #encode(event: OutboundEvent): OutboundMessage {
+  #leave(id: string, size: number, published: Promise<PublishReceipt>): Promise<EmitReceipt> {
+    const { gate } = this.#parts;
+    return published.then(
+      (receipt) => {
+        gate.leave(size);
+        return receiptOf(id, receipt);
+      },
+      (error: unknown) => {
+        gate.leave(size);
+        throw error;
+      },
+    );
+  }
+
+  #encode(event: OutboundEvent): EventMessage {
     // Middleware may have added headers or changed ids, and what reaches the wire must hold for them too.
-    const headers = isEmpty(event.headers) ? event.headers : checkHeaders(event.headers);
+    const headers = isEmpty(event.headers) ? undefined : checkHeaders(event.headers);
     if (event.correlationId !== event.id) checkId('correlationId', event.correlationId);
     checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
-    const wire = toWireHeaders(event, headers, encoded, this.#iso(event.time));
-    const messageId = messageIdOf(event.name, wire);
-    checkHeaderSize(wire, messageId.length + 'Nats-Msg-Id'.length + 4);
-    return { name: event.name, messageId, headers: wire, body: encoded.body };
+    return new EventMessage(event, this.#encodedSource, headers, encoded, this.#iso(event.time));
   }
 
   #iso(time: Date): string {
@@ -200,6 +205,9 @@ export class Emitter {
     return this.#isoTime;
   }
 }
+
+const receiptOf = (id: string, { duplicate, stream, sequence }: PublishReceipt): EmitReceipt =>
+  stream === undefined ? { id, duplicate } : { id, duplicate, stream, sequence };
 
 function isEmpty(headers: Readonly<Record<string, string>>): boolean {
   for (const _ in headers) return false;

@@ -37,16 +37,8 @@ export function headerBytes(headers: EventHeaders): number {
   return bytes;
 }
 
-/**
- * @param more bytes besides
- * @throws EventsError `invalid_header` if they are too many or too long together
- */
-export function checkHeaderSize(headers: EventHeaders, more: number): void {
-  // Counting bytes costs more than the few headers of most events are worth: three for each character is enough.
-  let most = more;
-  for (const key in headers) most += key.length + 3 * (headers[key] as string).length + 4;
-  if (most <= MAX_HEADER_BYTES) return;
-  const bytes = headerBytes(headers) + more;
+/** @throws EventsError `invalid_header` if they take too many bytes together */
+export function checkHeaderBytes(bytes: number): void {
   if (bytes <= MAX_HEADER_BYTES) return;
   throw new EventsError(
     'invalid_header',

@@ -81,12 +81,11 @@ export function composePublish(
   last: (event: OutboundEvent) => Promise<EmitReceipt>,
 ): (event: OutboundEvent) => Promise<EmitReceipt> {
   const steps = stages.flatMap((stage) => {
-    const { publish } = stage;
-    if (publish === undefined) return [];
+    if (stage.publish === undefined) return [];
+    const publish = stage.publish.bind(stage);
     // A middleware in JavaScript may throw, or forget to be asynchronous.
     return [
-      (event: OutboundEvent, next: () => Promise<EmitReceipt>) =>
-        promiseOf(() => publish.call(stage, event, next)),
+      (event: OutboundEvent, next: () => Promise<EmitReceipt>) => promiseOf(() => publish(event, next)),
     ];
   });
   return fold(steps, last);

@@ -74,7 +74,7 @@ export class Subscriptions {
     this.#parts = parts;
     this.#inStages = composeConsume(parts.stages);
     this.#seesResults = parts.stages.some(({ seesResults }) => seesResults === true);
-    const observers = (parts.observers ?? []).filter(({ consume }) => consume !== undefined);
+    const observers = (parts.observers ?? []).filter((each) => each.consume !== undefined);
     this.#around = observers.length === 0 ? undefined : composeConsume(observers);
   }
 

@@ -1,4 +1,6 @@
-import { decodeAttribute, encodeAttribute, messageIdOf, toWireHeaders } from '../../lib/core/cloudevents';
+import { decodeAttribute, encodeAttribute } from '../../lib/core/cloudevents';
+import { EventMessage } from '../../lib/core/event-message';
+import { headerBytes } from '../../lib/core/headers';
 import type { EventHeaders } from '../../lib/core/headers';
 import type { EncodedData } from '../../lib/core/json-codec';
 import type { OutboundEvent } from '../../lib/core/middleware';
@@ -40,8 +42,10 @@ describe('an attribute', () => {
   );
 });
 
-const wireOf = (of: OutboundEvent, encoded: EncodedData): EventHeaders =>
-  toWireHeaders(of, of.headers, encoded, of.time.toISOString());
+const messageOf = (of: OutboundEvent, encoded: EncodedData): EventMessage =>
+  new EventMessage(of, encodeAttribute(of.source), of.headers, encoded, of.time.toISOString());
+
+const wireOf = (of: OutboundEvent, encoded: EncodedData): EventHeaders => messageOf(of, encoded).headers;
 
 describe('the headers of an event on the wire', () => {
   it('are the CloudEvents attributes, lower-case, beside those of the user', () => {
@@ -75,9 +79,26 @@ describe('the message id', () => {
   it('is of name, source and id, encoded alike, so that no two events share one by accident', () => {
     const idOf = (id?: string): string => {
       const { name, ...of } = event(id === undefined ? {} : { id });
-      return messageIdOf(name, wireOf({ name, ...of }, { body: Buffer.alloc(0), datePaths: undefined }));
+      return messageOf({ name, ...of }, { body: Buffer.alloc(0), datePaths: undefined }).messageId;
     };
     expect(idOf()).toBe('user.created:shop:id%201');
     expect(idOf('a:b')).toBe('user.created:shop:a:b');
+  });
+});
+
+describe('the bytes of an event’s headers', () => {
+  const own = { 'X-Own': 'ö' };
+  const encoded = { body: Buffer.alloc(0), datePaths: '#/at' };
+  const bytesOf = (of: OutboundEvent): number => {
+    const { headers, messageId } = messageOf(of, encoded);
+    return headerBytes({ ...headers, 'Nats-Msg-Id': messageId });
+  };
+
+  it('are counted to the last one', () => {
+    const room = 15 * 1024 - bytesOf(event({ headers: own, correlationId: 'c', causationId: 'd' }));
+    const filled = (more: number): OutboundEvent =>
+      event({ headers: { 'X-Own': `ö${'x'.repeat(more)}` }, correlationId: 'c', causationId: 'd' });
+    expect(bytesOf(filled(room))).toBe(15 * 1024);
+    expect(() => messageOf(filled(room + 1), encoded)).toThrow('the headers take 15361 bytes together');
   });
 });

@@ -1,6 +1,8 @@
 import { isAscii } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
 import { CE } from '../../core/cloudevents';
+import { EventMessage } from '../../core/event-message';
+import type { OutboundMessage } from '../../core/transport';
 import { headerBlockOf } from './message-bytes';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
@@ -36,13 +38,30 @@ export function encodeHeaders(headers: EventHeaders, messageId?: string): Buffer
     if (UNSAFE.test(messageId)) throw new TypeError('the message id has a line break in it');
     block += `Nats-Msg-Id: ${messageId}\r\n`;
   }
-  for (const key in headers) {
-    const value = headers[key] as string;
-    if (UNSAFE.test(value) || UNSAFE.test(key)) throw new TypeError(`header '${key}' has a line break in it`);
-    block += `${key}: ${value}\r\n`;
-  }
+  for (const key in headers) block += line(key, headers[key] as string);
   block += '\r\n';
   return Buffer.from(block, NON_ASCII.test(block) ? 'utf8' : 'latin1');
+}
+
+/** The block of an event: as `encodeHeaders` of its headers, without making them first. */
+export function encodeEventHeaders(message: OutboundMessage): Buffer {
+  if (!(message instanceof EventMessage)) return encodeHeaders(message.headers, message.messageId);
+  const { name, source, id, own, causationId, datePaths } = message;
+  let block = `${VERSION}\r\nNats-Msg-Id: ${name}:${source}:${id}\r\n`;
+  for (const key in own) block += line(key, own[key] as string);
+  block +=
+    `${CE.specversion}: 1.0\r\n${CE.id}: ${id}\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n` +
+    `${CE.time}: ${message.time}\r\n${CE.correlationId}: ${message.correlationId}\r\n`;
+  if (causationId !== undefined) block += `${CE.causationId}: ${causationId}\r\n`;
+  if (datePaths !== undefined) block += `${CE.datePaths}: ${datePaths}\r\n`;
+  block += 'content-type: application/json\r\n\r\n';
+  // The attributes are encoded: only the user's headers can hold anything but ASCII.
+  return Buffer.from(block, own !== undefined && NON_ASCII.test(block) ? 'utf8' : 'latin1');
+}
+
+function line(key: string, value: string): string {
+  if (UNSAFE.test(value) || UNSAFE.test(key)) throw new TypeError(`header '${key}' has a line break in it`);
+  return `${key}: ${value}\r\n`;
 }
 
 /** The client only calls `encode()` on the headers of a publish. */

@@ -19,7 +19,7 @@ import { EphemeralPublisher } from './ephemeral-publisher';
 import { tellOfForeignFilters } from './foreign-filters';
 import { HandlerSlots } from './handler-slots';
 import { HandlerSource } from './handler-source';
-import { encodeHeaders } from './header-block';
+import { encodeEventHeaders } from './header-block';
 import { deadLettersOfOthers, JetStream, type JetStreamParts } from './jetstream';
 import { LoopWatch } from './loop-watch';
 import type { NatsTransportOptions } from './options';
@@ -75,9 +75,9 @@ export class NatsTransport implements EventTransport {
   }
 
   publish(message: OutboundMessage): Promise<PublishReceipt> {
-    if (this.#options.delivery === 'durable') return this.#publishDurable(message);
-    // Not `async`: a promise around the one that many emits share would be one for each.
+    // Not `async`: a promise around the one that is there would be one more for each event.
     try {
+      if (this.#options.delivery === 'durable') return this.#publishDurable(message);
       const header = this.#headerOf(message);
       return this.#ephemeral.publish(this.#subjectOf(message.name), header, message.body);
     } catch (error) {
@@ -94,7 +94,7 @@ export class NatsTransport implements EventTransport {
     assertBatch(messages, jetStream?.batches === true);
     const { jsm } = jetStream as JetStream;
     for (const message of messages)
-      this.#assertSize(message, encodeHeaders(message.headers, message.messageId).length + BATCH_HEADERS);
+      this.#assertSize(message, encodeEventHeaders(message).length + BATCH_HEADERS);
     const subject = (name: string): string => this.#subjectOf(name);
     return publishAtomically(this.#publisherOf(), jsm, messages, { stream: clusterId, subject, timeout });
   }
@@ -162,20 +162,18 @@ export class NatsTransport implements EventTransport {
     await this.#link.close();
   }
 
-  async #publishDurable(message: OutboundMessage): Promise<PublishReceipt> {
+  #publishDurable(message: OutboundMessage): Promise<PublishReceipt> {
     const header = this.#headerOf(message);
     const { clusterId: stream, publishTimeout } = this.#options;
     const { timeLeft: timeout = publishTimeout } = message;
     const subject = this.#subjectOf(message.name);
-    const ack = await this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
-    // A duplicate after a re-try is our own earlier try.
-    return { duplicate: ack.duplicate && ack.tries === 1, stream: ack.stream, sequence: ack.sequence };
+    return this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
   }
 
   #headerOf(message: OutboundMessage): Uint8Array {
     if (this.#closed)
       throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
-    const header = encodeHeaders(message.headers, message.messageId);
+    const header = encodeEventHeaders(message);
     this.#assertSize(message, header.length);
     return header;
   }

@@ -33,9 +33,8 @@ export interface StreamMessage extends WireMessage {
 export interface StreamAck {
   readonly stream: string;
   readonly sequence: number;
+  /** The stream had it before. A duplicate of a re-try is our own earlier try, and none. */
   readonly duplicate: boolean;
-  /** How often the message was sent until this acknowledgement came. */
-  readonly tries: number;
 }
 
 /** A class, whose fields the engine lays out at once: a spread literal of them cost a sixth of the whole emit. */
@@ -214,8 +213,7 @@ export class StreamPublisher {
     entry.resolve({
       stream: ack.stream,
       sequence: ack.seq,
-      duplicate: ack.duplicate === true,
-      tries: entry.tries,
+      duplicate: ack.duplicate === true && entry.tries === 1,
     });
   }
 
