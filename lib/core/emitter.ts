@@ -163,7 +163,7 @@ export class Emitter {
     const message = this.#encode(event);
     const way = this.#ways.get(event);
     if (way !== undefined) return way(message).then((receipt) => receiptOf(event.id, receipt));
-    const size = message.body.length;
+    const size = message.bodyLength;
     const turn = gate.enter(size);
     if (turn === undefined) return this.#leave(event.id, size, transport.publish(message));
     const since = Date.now();

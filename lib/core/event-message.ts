@@ -20,8 +20,11 @@ export class EventMessage implements OutboundMessage {
   readonly correlationId: string;
   readonly causationId: string | undefined;
   readonly datePaths: string | undefined;
-  readonly body: Uint8Array;
+  /** The body as text, and how many bytes it has. */
+  readonly text: string;
+  readonly bodyLength: number;
   timeLeft?: number;
+  readonly #encoded: EncodedData;
   #headers: EventHeaders | undefined = undefined;
 
   /**
@@ -44,14 +47,23 @@ export class EventMessage implements OutboundMessage {
     this.correlationId = correlationId === id ? this.id : encodeAttribute(correlationId);
     this.causationId = causationId === undefined ? undefined : encodeAttribute(causationId);
     this.datePaths = encoded.datePaths === undefined ? undefined : encodeAttribute(encoded.datePaths);
-    this.body = encoded.body;
+    this.text = encoded.text;
+    this.bodyLength = encoded.length;
+    this.#encoded = encoded;
     // The message id has name, source and id once more.
     let bytes =
-      FIXED_BYTES + 2 * (name.length + source.length + this.id.length) + time.length + this.correlationId.length;
+      FIXED_BYTES +
+      2 * (name.length + source.length + this.id.length) +
+      time.length +
+      this.correlationId.length;
     if (this.causationId !== undefined) bytes += CAUSATION_BYTES + this.causationId.length;
     if (this.datePaths !== undefined) bytes += DATE_PATHS_BYTES + this.datePaths.length;
     if (own !== undefined) bytes += headerBytes(own);
     checkHeaderBytes(bytes);
+  }
+
+  get body(): Uint8Array {
+    return this.#encoded.body;
   }
 
   /**

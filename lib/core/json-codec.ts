@@ -17,11 +17,24 @@ const BYTE_ORDER_MARK = '\ufeff';
 const MAX_CACHED_HEADERS = 500;
 const MAX_CACHED_LENGTH = 512;
 
-export interface EncodedData {
+/** Data as JSON, made into bytes when somebody wants them. */
+export class EncodedData {
+  /** Bytes of it in UTF-8. */
+  readonly length: number;
+  #body: Uint8Array | undefined = undefined;
+
+  constructor(
+    readonly text: string,
+    /** Value of the header `ce-datepaths`, see date-paths.ts; `undefined` when the data holds no Date. */
+    readonly datePaths: string | undefined,
+  ) {
+    this.length = Buffer.byteLength(text);
+  }
+
   /** UTF-8 JSON. */
-  readonly body: Uint8Array;
-  /** Value of the header `ce-datepaths`, see date-paths.ts; `undefined` when the data holds no Date. */
-  readonly datePaths: string | undefined;
+  get body(): Uint8Array {
+    return (this.#body ??= Buffer.from(this.text, 'utf8'));
+  }
 }
 
 /**
@@ -135,8 +148,8 @@ function isTooDeep(body: Uint8Array): boolean {
 
 function encodePlain(data: unknown): EncodedData {
   const paths = findDatePaths(data, 1);
-  const body = Buffer.from(JSON.stringify(data), 'utf8');
-  if (paths === undefined) return { body, datePaths: undefined };
+  const text = JSON.stringify(data);
+  if (paths === undefined) return new EncodedData(text, undefined);
   const datePaths = formatDatePaths(paths);
   if (datePaths.length > MAX_DATE_PATHS_BYTES) {
     const first = paths[0] ?? '';
@@ -147,5 +160,5 @@ function encodePlain(data: unknown): EncodedData {
         `holds a string where another holds a Date`,
     );
   }
-  return { body, datePaths };
+  return new EncodedData(text, datePaths);
 }

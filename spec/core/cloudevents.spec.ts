@@ -2,7 +2,7 @@ import { decodeAttribute, encodeAttribute } from '../../lib/core/cloudevents';
 import { EventMessage } from '../../lib/core/event-message';
 import { headerBytes } from '../../lib/core/headers';
 import type { EventHeaders } from '../../lib/core/headers';
-import type { EncodedData } from '../../lib/core/json-codec';
+import { EncodedData } from '../../lib/core/json-codec';
 import type { OutboundEvent } from '../../lib/core/middleware';
 
 const event = (more: Partial<OutboundEvent> = {}): OutboundEvent => ({
@@ -49,10 +49,10 @@ const wireOf = (of: OutboundEvent, encoded: EncodedData): EventHeaders => messag
 
 describe('the headers of an event on the wire', () => {
   it('are the CloudEvents attributes, lower-case, beside those of the user', () => {
-    const headers = wireOf(event({ headers: { 'X-Own': 'own' }, correlationId: 'c', causationId: 'ü' }), {
-      body: Buffer.alloc(0),
-      datePaths: '#/at',
-    });
+    const headers = wireOf(
+      event({ headers: { 'X-Own': 'own' }, correlationId: 'c', causationId: 'ü' }),
+      new EncodedData('1', '#/at'),
+    );
     expect({ ...headers }).toEqual({
       'X-Own': 'own',
       'ce-specversion': '1.0',
@@ -68,7 +68,7 @@ describe('the headers of an event on the wire', () => {
   });
 
   it('have the event’s own id as correlation where there is none, and nothing that is absent', () => {
-    const headers = wireOf(event(), { body: Buffer.alloc(0), datePaths: undefined });
+    const headers = wireOf(event(), new EncodedData('1', undefined));
     expect(headers['ce-correlationid']).toBe('id%201');
     expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-causationid']));
     expect(Object.keys(headers)).not.toEqual(expect.arrayContaining(['ce-datepaths']));
@@ -79,7 +79,7 @@ describe('the message id', () => {
   it('is of name, source and id, encoded alike, so that no two events share one by accident', () => {
     const idOf = (id?: string): string => {
       const { name, ...of } = event(id === undefined ? {} : { id });
-      return messageOf({ name, ...of }, { body: Buffer.alloc(0), datePaths: undefined }).messageId;
+      return messageOf({ name, ...of }, new EncodedData('1', undefined)).messageId;
     };
     expect(idOf()).toBe('user.created:shop:id%201');
     expect(idOf('a:b')).toBe('user.created:shop:a:b');
@@ -88,7 +88,7 @@ describe('the message id', () => {
 
 describe('the bytes of an event’s headers', () => {
   const own = { 'X-Own': 'ö' };
-  const encoded = { body: Buffer.alloc(0), datePaths: '#/at' };
+  const encoded = new EncodedData('1', '#/at');
   const bytesOf = (of: OutboundEvent): number => {
     const { headers, messageId } = messageOf(of, encoded);
     return headerBytes({ ...headers, 'Nats-Msg-Id': messageId });

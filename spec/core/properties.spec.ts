@@ -17,9 +17,15 @@ import {
   isHeaderKey,
   type EventHeaders,
 } from '../../lib/core/headers';
-import { JsonCodec } from '../../lib/core/json-codec';
+import { EventMessage } from '../../lib/core/event-message';
+import { EncodedData, JsonCodec } from '../../lib/core/json-codec';
 import { sanitize } from '../../lib/core/names';
-import { decodeHeaders, encodeHeaders } from '../../lib/transports/nats/header-block';
+import {
+  decodeHeaders,
+  decodeOwnHeaders,
+  encodeEventHeaders,
+  encodeHeaders,
+} from '../../lib/transports/nats/header-block';
 
 // Every run is the same run; a failure prints the seed and the path to its smallest case.
 fc.configureGlobal({ seed: 20_240_501, numRuns: 300 });
@@ -202,6 +208,65 @@ describe('headers', () => {
         expect(block.includes(0)).toBe(false);
       }),
     );
+  });
+
+  it('of an event are written without a record of them as they are with one, and read alike both ways', () => {
+    const id = fc
+      .string({ unit: 'grapheme', minLength: 1, maxLength: 40 })
+      .filter((text) => !/\p{Cc}/u.test(text));
+    const event = fc.record({
+      id,
+      correlationId: fc.option(id, { nil: undefined }),
+      causationId: fc.option(id, { nil: undefined }),
+      datePaths: fc.constantFrom(undefined, '#', '#/at,#/a%2Cb/*'),
+      own: fc.constantFrom<Record<string, string>[]>(
+        {},
+        { 'X-Own': 'own' },
+        { 'X-Own': 'ö', traceparent: '00-1-2-01' },
+      ),
+    });
+    fc.assert(
+      fc.property(event, ({ datePaths, own, ...ids }) => {
+        const outbound = { ...ids, name: 'a.b', source: 'shop', time: new Date(), data: 1, headers: own };
+        const encoded = new EncodedData('1', datePaths);
+        const headers = Object.keys(own).length === 0 ? undefined : own;
+        const message = new EventMessage(outbound, 'shop', headers, encoded, outbound.time.toISOString());
+        const block = Buffer.from(encodeEventHeaders(message));
+        expect(block).toEqual(encodeHeaders(message.headers, message.messageId));
+        const read = decodeOwnHeaders(block, block.toString('latin1'), block.length);
+        expect(read === undefined).toBe(headers !== undefined);
+        if (read !== undefined) expect(Object.entries(read)).toEqual(Object.entries(decodeHeaders(block)!));
+      }),
+    );
+  });
+
+  it('of an event are not taken for what they resemble', () => {
+    const of = (datePaths: string): Buffer => {
+      const outbound = { id: 'i', name: 'a.b', source: 's', time: new Date(), data: 1, headers: {} };
+      const ids = { correlationId: undefined, causationId: undefined };
+      const encoded = new EncodedData('1', datePaths);
+      return Buffer.from(
+        encodeEventHeaders(
+          new EventMessage({ ...outbound, ...ids }, 's', undefined, encoded, outbound.time.toISOString()),
+        ),
+      );
+    };
+    const own = (block: Buffer, length = block.length): unknown =>
+      decodeOwnHeaders(block, block.toString('latin1'), length);
+    const block = of('#/at');
+    expect(own(block)).toBeDefined();
+    expect(own(block, block.length - 1)).toBeUndefined();
+    expect(own(Buffer.concat([block, Buffer.from('{}')]))).toBeUndefined();
+    expect(own(Buffer.concat([Buffer.from('x'), block]))).toBeUndefined();
+    expect(own(of(`#/${'x'.repeat(17_000)}`.slice(0, 12_000)))).toBeDefined();
+    for (const [given, other] of [
+      ['ce-id', 'CE-Id'],
+      ['#/at', '#/a t'],
+      ['ce-source: s', 'ce-source: '],
+      ['1.0\r\nce', '0.3\r\nce'],
+    ] as const) {
+      expect(own(Buffer.from(block.toString().replace(given, other)))).toBeUndefined();
+    }
   });
 
   it('of any bytes are read, or told to be malformed', () => {

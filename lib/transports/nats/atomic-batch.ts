@@ -3,7 +3,8 @@ import type { JetStreamManager } from 'nats';
 import { EventsError } from '../../core/errors';
 import type { NatsLink } from './connection';
 import { encodeHeaders } from './header-block';
-import type { StreamPublisher, WireMessage } from './publisher';
+import type { StreamPublisher } from './publisher';
+import type { WireMessage } from './wire-message';
 import type { OutboundMessage, PublishReceipt } from '../../core/transport';
 
 /** The server stores no more in one batch. */
@@ -63,18 +64,18 @@ export async function publishAtomically(
   const receipts = (sequence: number, duplicate: boolean): PublishReceipt[] =>
     messages.map((_, index) => ({ duplicate, stream, sequence: sequence - last + index }));
   try {
-    const ack = await publisher.publish({
-      subject: subject(name),
-      header: Buffer.alloc(0),
-      body,
-      stream,
-      timeout,
-      batch: {
-        subjects: new Set(messages.map((message) => subject(message.name))),
-        // Each try is a batch of its own at the server, which may still wait for the rest of an earlier one.
-        encode: () => encode(messages, `${batchId}-${randomUUID().slice(0, 8)}`, subject),
+    const ack = await publisher.publish(
+      { subject: subject(name), header: '', body, bodyLength: body.length },
+      {
+        stream,
+        timeout,
+        batch: {
+          subjects: new Set(messages.map((message) => subject(message.name))),
+          // Each try is a batch of its own at the server, which may still wait for the rest of an earlier one.
+          encode: () => encode(messages, `${batchId}-${randomUUID().slice(0, 8)}`, subject),
+        },
       },
-    });
+    );
     return receipts(ack.sequence, false);
   } catch (error) {
     if (!(error instanceof EventsError) || error.serverCode !== DUPLICATE_IN_BATCH) throw error;
@@ -106,7 +107,8 @@ const encode = (
       'Nats-Batch-Sequence': String(index + 1),
       ...(index === messages.length - 1 && { 'Nats-Batch-Commit': '1' }),
     };
-    return { subject: subject(name), header: encodeHeaders({ ...headers, ...batch }, messageId), body };
+    const header = encodeHeaders({ ...headers, ...batch }, messageId);
+    return { subject: subject(name), header, body, bodyLength: body.length };
   });
 
 /** Where the last event of the batch is stored, if it is the last of its subject; else nothing is known. */

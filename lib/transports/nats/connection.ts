@@ -1,6 +1,7 @@
 import { connect, createInbox, Events, type ConnectionOptions, type NatsConnection, type Status } from 'nats';
 import { EventsError } from '../../core/errors';
 import { sanitize } from '../../core/names';
+import { Frames } from './frames';
 import { authenticatorOf, refusalOfCredentials } from './authentication';
 import type { NatsTransportOptions } from './options';
 import { Refusals, type Operation } from './refusals';
@@ -34,6 +35,7 @@ export class NatsLink {
   /** Why there is no connection, as far as the server or the secrets tell. */
   readonly #complaints = new Set<string>();
   #nc: NatsConnection | undefined;
+  #frames: Frames | undefined;
   #connected = false;
   #closing = false;
   #probe: NodeJS.Timeout | undefined;
@@ -47,6 +49,7 @@ export class NatsLink {
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
   async connect(): Promise<void> {
     this.#nc = await this.#firstConnection();
+    this.#frames = new Frames(this.#nc);
     this.#connected = true;
     this.#complaints.clear();
     const version = this.nc.info?.version ?? '0';
@@ -91,6 +94,12 @@ export class NatsLink {
       await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left - LAST_TRY / 2)));
       pause = Math.min(pause * 2, LAST_RETRY);
     }
+  }
+
+  /** By which messages go out that are many. What is sent through the client itself may overtake them. */
+  get frames(): Frames {
+    if (this.#frames === undefined) throw new EventsError('closed', 'the transport is not connected');
+    return this.#frames;
   }
 
   get nc(): NatsConnection {
@@ -146,6 +155,7 @@ export class NatsLink {
 
   /** Resolves when the server has answered everything sent before; late errors of the server included. */
   async flush(timeout: number): Promise<void> {
+    this.#frames?.flush();
     await within(timeout, this.nc.flush());
     // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
     await new Promise((resolve) => setImmediate(resolve));

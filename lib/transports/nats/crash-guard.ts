@@ -120,14 +120,12 @@ export class CrashGuard {
   }
 
   async #mark(subject: string): Promise<void> {
-    await this.publisher.publish({
-      subject,
-      // Tried again without an answer to the first try, it is still one mark.
-      header: encodeHeaders({ 'Nats-Msg-Id': randomUUID() }),
-      body: new Uint8Array(),
-      stream: deadLetterStream(this.clusterId),
-      timeout: this.timeout,
-    });
+    // Tried again without an answer to the first try, it is still one mark.
+    const header = encodeHeaders({ 'Nats-Msg-Id': randomUUID() });
+    await this.publisher.publish(
+      { subject, header, body: '', bodyLength: 0 },
+      { stream: deadLetterStream(this.clusterId), timeout: this.timeout },
+    );
   }
 
   async #clear(subject: string): Promise<void> {

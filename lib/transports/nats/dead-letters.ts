@@ -65,13 +65,11 @@ export class DeadLetters {
       body = new Uint8Array();
     }
     try {
-      await this.publisher.publish({
-        subject: deadLetterSubject(this.clusterId, durable, at.sequence, at.timestamp, delivery.name),
-        header,
-        body,
-        stream: deadLetterStream(this.clusterId),
-        timeout: this.timeout,
-      });
+      const subject = deadLetterSubject(this.clusterId, durable, at.sequence, at.timestamp, delivery.name);
+      await this.publisher.publish(
+        { subject, header, body, bodyLength: body.length },
+        { stream: deadLetterStream(this.clusterId), timeout: this.timeout },
+      );
     } catch (error) {
       if (error instanceof EventsError && error.serverCode === WRONG_LAST_SEQUENCE) return;
       throw error;

@@ -1,7 +1,7 @@
 import { EventsError } from '../../core/errors';
 import type { PublishReceipt } from '../../core/transport';
 import type { NatsLink } from './connection';
-import { asMsgHdrs } from './header-block';
+import type { WireMessage } from './wire-message';
 
 /** Core NATS tells no more. */
 const RECEIPT: PublishReceipt = Object.freeze({ duplicate: false });
@@ -29,19 +29,20 @@ export class EphemeralPublisher {
    * @returns a promise that others may have too
    * @throws EventsError `disconnected`, `permission_denied`, `publish_rejected`
    */
-  publish(subject: string, header: Uint8Array, body: Uint8Array): Promise<PublishReceipt> {
+  publish(message: WireMessage): Promise<PublishReceipt> {
     const link = this.#link;
+    const { subject } = message;
     if (!link.connected) {
-      const message = `cannot publish to '${subject}': not connected to NATS`;
-      return Promise.reject(new EventsError('disconnected', message, { retryable: true }));
+      const what = `cannot publish to '${subject}': not connected to NATS`;
+      return Promise.reject(new EventsError('disconnected', what, { retryable: true }));
     }
     const before = link.refusals.lastNumber('publish', subject);
     try {
-      link.nc.publish(subject, body, { headers: asMsgHdrs(header) });
+      link.frames.publish(message);
     } catch (cause) {
       // The client throws for what can never be sent: a payload over the limit of the server it is at now.
-      const message = `cannot publish to '${subject}': ${(cause as Error).message}`;
-      return Promise.reject(new EventsError('publish_rejected', message, { cause }));
+      const what = `cannot publish to '${subject}': ${(cause as Error).message}`;
+      return Promise.reject(new EventsError('publish_rejected', what, { cause }));
     }
     // On its own it goes at once, in one write with the question for its confirmation.
     if (this.#underWay === 0) return this.#outcome(subject, before, this.#roundTrip());

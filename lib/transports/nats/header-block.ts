@@ -1,8 +1,7 @@
 import { isAscii } from 'node:buffer';
 import type { Msg, MsgHdrs } from 'nats';
 import { CE } from '../../core/cloudevents';
-import { EventMessage } from '../../core/event-message';
-import type { OutboundMessage } from '../../core/transport';
+import type { EventMessage } from '../../core/event-message';
 import { headerBlockOf } from './message-bytes';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
@@ -43,9 +42,8 @@ export function encodeHeaders(headers: EventHeaders, messageId?: string): Buffer
   return Buffer.from(block, NON_ASCII.test(block) ? 'utf8' : 'latin1');
 }
 
-/** The block of an event: as `encodeHeaders` of its headers, without making them first. */
-export function encodeEventHeaders(message: OutboundMessage): Buffer {
-  if (!(message instanceof EventMessage)) return encodeHeaders(message.headers, message.messageId);
+/** The block of an event, as `encodeHeaders` writes it, without a record of headers in between: as text if it is ASCII. */
+export function encodeEventHeaders(message: EventMessage): Buffer | string {
   const { name, source, id, own, causationId, datePaths } = message;
   let block = `${VERSION}\r\nNats-Msg-Id: ${name}:${source}:${id}\r\n`;
   for (const key in own) block += line(key, own[key] as string);
@@ -56,7 +54,7 @@ export function encodeEventHeaders(message: OutboundMessage): Buffer {
   if (datePaths !== undefined) block += `${CE.datePaths}: ${datePaths}\r\n`;
   block += 'content-type: application/json\r\n\r\n';
   // The attributes are encoded: only the user's headers can hold anything but ASCII.
-  return Buffer.from(block, own !== undefined && NON_ASCII.test(block) ? 'utf8' : 'latin1');
+  return own !== undefined && NON_ASCII.test(block) ? Buffer.from(block, 'utf8') : block;
 }
 
 function line(key: string, value: string): string {

@@ -15,10 +15,10 @@ const MAX_REMEMBERED_FAILURES = 50_000;
 const MAX_OUTBOX = 64;
 const MAX_OUTBOX_AGE = 5;
 
-const ACK = Buffer.from('+ACK');
-const NAK = Buffer.from('-NAK');
-const WORKING = Buffer.from('+WPI');
-const TERM = Buffer.from('+TERM');
+const ACK = '+ACK';
+const NAK = '-NAK';
+const WORKING = '+WPI';
+const TERM = '+TERM';
 
 /** An event this process holds: buffered, running, or being written as a dead letter. */
 export interface Held extends Handling {
@@ -27,7 +27,7 @@ export interface Held extends Handling {
   reply: string;
   settled: boolean;
   /** What the settlement says. */
-  payload: Uint8Array | undefined;
+  payload: string | undefined;
   /** When the server was last told that it is in hands. */
   toldAt: number;
 }
@@ -183,7 +183,7 @@ export class HeldEvents {
     this.#finish(held, TERM);
   }
 
-  #finish(held: Held, payload: Uint8Array): void {
+  #finish(held: Held, payload: string): void {
     if (held.settled) return;
     held.settled = true;
     if (this.#held.get(held.sequence) === held) this.#held.delete(held.sequence);
@@ -215,10 +215,10 @@ export class HeldEvents {
     }
   }
 
-  #send(reply: string, payload: Uint8Array): void {
-    this.#parts.link.nc.publish(reply, payload);
+  #send(reply: string, payload: string): void {
+    this.#parts.link.frames.answer(reply, payload);
   }
 }
 
-const nak = (delay: number): Uint8Array =>
-  Buffer.from(`-NAK {"delay": ${Math.min(MAX_DELAY, Math.max(1, Math.round(delay))) * 1_000_000}}`);
+const nak = (delay: number): string =>
+  `-NAK {"delay": ${Math.min(MAX_DELAY, Math.max(1, Math.round(delay))) * 1_000_000}}`;

@@ -8,7 +8,7 @@ const ANSWER_TIMEOUT = 5000;
 
 export interface LateSettlement {
   readonly reply: string;
-  readonly payload: Uint8Array;
+  readonly payload: string;
   /** When the stream was created that it belongs to. */
   readonly streamCreated: string;
   /** Whether a stop waits for the connection to send it; what is only handed back, the server hands on by itself. */
@@ -45,7 +45,7 @@ export class LateSettlements {
     // Disconnected again in the middle of it: they go on waiting.
     if (!this.link.connected) return;
     for (const { reply, payload, streamCreated } of this.#waiting.splice(0)) {
-      if (streamCreated === info?.created) this.link.nc.publish(reply, payload);
+      if (streamCreated === info?.created) this.link.frames.answer(reply, payload);
     }
     this.#onSent?.();
   }

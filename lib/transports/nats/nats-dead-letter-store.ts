@@ -87,13 +87,11 @@ export class NatsDeadLetterStore implements DeadLetterStore {
     }
     kept[REDRIVES] = String(redrives);
     kept['Nats-Msg-Id'] = `${id}-${redrives}`;
-    await publisher.publish({
-      subject: retrySubject(clusterId, durableOf(headers)),
-      header: encodeHeaders(kept),
-      body,
-      stream: retryStream(clusterId),
-      timeout,
-    });
+    const subject = retrySubject(clusterId, durableOf(headers));
+    await publisher.publish(
+      { subject, header: encodeHeaders(kept), body, bodyLength: body.length },
+      { stream: retryStream(clusterId), timeout },
+    );
   }
 
   async remove(id: string): Promise<boolean> {

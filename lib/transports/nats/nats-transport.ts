@@ -16,10 +16,10 @@ import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
 import type { DeadLetters } from './dead-letters';
 import { EphemeralPublisher } from './ephemeral-publisher';
+import { wireMessageOf, type WireMessage } from './wire-message';
 import { tellOfForeignFilters } from './foreign-filters';
 import { HandlerSlots } from './handler-slots';
 import { HandlerSource } from './handler-source';
-import { encodeEventHeaders } from './header-block';
 import { deadLettersOfOthers, JetStream, type JetStreamParts } from './jetstream';
 import { LoopWatch } from './loop-watch';
 import type { NatsTransportOptions } from './options';
@@ -77,9 +77,10 @@ export class NatsTransport implements EventTransport {
   publish(message: OutboundMessage): Promise<PublishReceipt> {
     // Not `async`: a promise around the one that is there would be one more for each event.
     try {
-      if (this.#options.delivery === 'durable') return this.#publishDurable(message);
-      const header = this.#headerOf(message);
-      return this.#ephemeral.publish(this.#subjectOf(message.name), header, message.body);
+      const wire = this.#wireOf(message);
+      if (this.#options.delivery === 'ephemeral') return this.#ephemeral.publish(wire);
+      const { clusterId: stream, publishTimeout } = this.#options;
+      return this.#publisherOf().publish(wire, { stream, timeout: message.timeLeft ?? publishTimeout });
     } catch (error) {
       // What was thrown is passed on as it is.
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
@@ -93,9 +94,11 @@ export class NatsTransport implements EventTransport {
     const jetStream = delivery === 'durable' ? await this.#durable() : undefined;
     assertBatch(messages, jetStream?.batches === true);
     const { jsm } = jetStream as JetStream;
-    for (const message of messages)
-      this.#assertSize(message, encodeEventHeaders(message).length + BATCH_HEADERS);
     const subject = (name: string): string => this.#subjectOf(name);
+    for (const message of messages) {
+      const { header, bodyLength } = wireMessageOf(subject(message.name), message);
+      this.#assertSize(message.name, header.length + bodyLength + BATCH_HEADERS);
+    }
     return publishAtomically(this.#publisherOf(), jsm, messages, { stream: clusterId, subject, timeout });
   }
 
@@ -162,20 +165,12 @@ export class NatsTransport implements EventTransport {
     await this.#link.close();
   }
 
-  #publishDurable(message: OutboundMessage): Promise<PublishReceipt> {
-    const header = this.#headerOf(message);
-    const { clusterId: stream, publishTimeout } = this.#options;
-    const { timeLeft: timeout = publishTimeout } = message;
-    const subject = this.#subjectOf(message.name);
-    return this.#publisherOf().publish({ subject, header, body: message.body, stream, timeout });
-  }
-
-  #headerOf(message: OutboundMessage): Uint8Array {
-    if (this.#closed)
-      throw new EventsError('closed', `cannot publish '${message.name}': the transport is closed`);
-    const header = encodeEventHeaders(message);
-    this.#assertSize(message, header.length);
-    return header;
+  #wireOf(message: OutboundMessage): WireMessage {
+    const { name } = message;
+    if (this.#closed) throw new EventsError('closed', `cannot publish '${name}': the transport is closed`);
+    const wire = wireMessageOf(this.#subjectOf(name), message);
+    this.#assertSize(name, wire.header.length + wire.bodyLength);
+    return wire;
   }
 
   #subjectOf(name: string): string {
@@ -253,9 +248,8 @@ export class NatsTransport implements EventTransport {
     };
   }
 
-  #assertSize({ name, body }: OutboundMessage, headerLength: number): void {
+  #assertSize(name: string, size: number): void {
     const limit = this.#maxPayload - RESERVE;
-    const size = headerLength + body.length;
     if (size <= limit) return;
     throw new EventsError(
       'payload_too_large',

@@ -2,7 +2,8 @@ import { createInbox, type Msg, type NatsError } from 'nats';
 import { EventsError } from '../../core/errors';
 import { TRANSIENT } from './api';
 import type { NatsLink } from './connection';
-import { asMsgHdrs, statusOf } from './header-block';
+import { statusOf } from './header-block';
+import type { WireMessage } from './wire-message';
 
 /** The client's default is 5 s; a shorter one re-sends sooner, which the message id makes harmless. */
 const TRY_TIMEOUT = 2500;
@@ -10,24 +11,18 @@ const FIRST_BACKOFF = 100;
 const LAST_BACKOFF = 1000;
 const SWEEP_INTERVAL = 100;
 
-/** One message as it goes on the wire. */
-export interface WireMessage {
-  readonly subject: string;
-  readonly header: Uint8Array;
-  readonly body: Uint8Array;
-}
-
-export interface StreamMessage extends WireMessage {
+/** What is to become of a message. */
+export interface PublishTarget {
+  /** The stream whose acknowledgement counts; another one's is an error. */
+  readonly stream: string;
+  /** Milliseconds in which it must be confirmed. */
+  readonly timeout: number;
   /** For a batch, whose tries must not be confused. */
   readonly batch?: {
     readonly subjects: ReadonlySet<string>;
     /** All of it, this message last, for one try. */
     readonly encode: () => readonly WireMessage[];
   };
-  /** The stream whose acknowledgement counts; another one's is an error. */
-  readonly stream: string;
-  /** Milliseconds in which it must be confirmed. */
-  readonly timeout: number;
 }
 
 export interface StreamAck {
@@ -51,14 +46,15 @@ class Pending {
   queued = false;
 
   constructor(
-    readonly message: StreamMessage,
+    readonly message: WireMessage,
+    readonly target: PublishTarget,
     /** Its place among the pending ones, and the last token of its reply subject. */
     readonly number: number,
     now: number,
     readonly resolve: (ack: StreamAck) => void,
     readonly reject: (error: EventsError) => void,
   ) {
-    this.deadline = now + message.timeout;
+    this.deadline = now + target.timeout;
     this.nextTry = now;
   }
 }
@@ -106,11 +102,11 @@ export class StreamPublisher {
   /**
    * @throws EventsError `publish_unconfirmed`, `no_stream`, `publish_rejected`, `permission_denied`
    */
-  publish(message: StreamMessage): Promise<StreamAck> {
+  publish(message: WireMessage, target: PublishTarget): Promise<StreamAck> {
     if (this.#closed) return Promise.reject(new EventsError('closed', 'the transport is closed'));
     return new Promise((resolve, reject) => {
       const now = Date.now();
-      const entry = new Pending(message, this.#next++, now, resolve, reject);
+      const entry = new Pending(message, target, this.#next++, now, resolve, reject);
       this.#pending.set(entry.number, entry);
       this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
       if (this.#link.connected) this.#again(entry);
@@ -136,21 +132,15 @@ export class StreamPublisher {
   }
 
   #send(entry: Pending, now: number): void {
-    const { message } = entry;
+    const { message, target } = entry;
     entry.tries++;
     entry.awaiting = true;
     entry.nextTry = now + TRY_TIMEOUT;
     try {
-      const { nc } = this.#link;
-      const batch = message.batch?.encode() ?? [message];
-      for (const { subject, header, body } of batch.slice(0, -1)) {
-        nc.publish(subject, body, { headers: asMsgHdrs(header) });
-      }
-      const { header } = batch.at(-1) as WireMessage;
-      nc.publish(message.subject, message.body, {
-        reply: this.#prefix + entry.number,
-        headers: asMsgHdrs(header),
-      });
+      const { frames } = this.#link;
+      const batch = target.batch?.encode() ?? [message];
+      for (const each of batch.slice(0, -1)) frames.publish(each);
+      frames.publish(batch.at(-1) as WireMessage, this.#prefix + entry.number);
     } catch (error) {
       // The client throws for what can never be sent: a closed connection, a payload over the limit.
       const cause = error as NatsError;
@@ -197,7 +187,7 @@ export class StreamPublisher {
 
   #onAck(entry: Pending, ack: PubAck | null): void {
     // An error names the stream too; what does not is the answer of somebody else who listens.
-    if (typeof ack !== 'object' || ack === null || ack.stream !== entry.message.stream) return;
+    if (typeof ack !== 'object' || ack === null || ack.stream !== entry.target.stream) return;
     if (typeof ack.error === 'object' && ack.error !== null) {
       const { err_code: serverCode, description = 'no reason given' } = ack.error;
       if (serverCode === undefined) return;
@@ -225,8 +215,7 @@ export class StreamPublisher {
 
   #deny(subject: string): void {
     for (const entry of this.#pending.values()) {
-      const { message: denied } = entry;
-      if (denied.subject !== subject && denied.batch?.subjects.has(subject) !== true) continue;
+      if (entry.message.subject !== subject && entry.target.batch?.subjects.has(subject) !== true) continue;
       const message = `the server does not permit this service to publish to '${subject}'`;
       // As with a refusal of the stream: an earlier try may have been stored.
       const code = entry.unanswered ? 'publish_unconfirmed' : 'permission_denied';
@@ -235,7 +224,8 @@ export class StreamPublisher {
   }
 
   #giveUp(entry: Pending, problem: string): void {
-    const { subject, stream, timeout } = entry.message;
+    const { subject } = entry.message;
+    const { stream, timeout } = entry.target;
     const tried = `${timeout} ms, ${entry.tries} tries`;
     const options = { retryable: true };
     this.#settle(

@@ -66,7 +66,7 @@ describe('publishing over core NATS', () => {
 
   const HEADER = encodeHeaders({});
   const publish = (body: string, subject = 'c.a', by = publisher): Promise<unknown> =>
-    by.publish(subject, HEADER, Buffer.from(body));
+    by.publish({ subject, header: HEADER, body, bodyLength: Buffer.byteLength(body) });
   const outcome = (publishing: Promise<unknown>): Promise<unknown> =>
     publishing.then(
       () => 'confirmed',

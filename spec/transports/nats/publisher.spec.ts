@@ -1,7 +1,7 @@
 import type { EventsError } from '../../../lib/core/errors';
 import { NatsLink } from '../../../lib/transports/nats/connection';
 import { encodeHeaders } from '../../../lib/transports/nats/header-block';
-import { StreamPublisher, type StreamMessage } from '../../../lib/transports/nats/publisher';
+import { StreamPublisher } from '../../../lib/transports/nats/publisher';
 import { NatsServer } from '../../support/nats-server';
 import { silentLogger } from '../../support/silent-logger';
 
@@ -39,15 +39,9 @@ describe('a publish to a stream', () => {
     await server.stop();
   });
 
-  const message = (timeout: number): StreamMessage => ({
-    subject: 'c.a',
-    header: encodeHeaders({}),
-    body: Buffer.from('1'),
-    stream: 'c',
-    timeout,
-  });
+  const message = { subject: 'c.a', header: encodeHeaders({}), body: '1', bodyLength: 1 };
   const failing = (timeout: number): Promise<unknown> =>
-    publisher.publish(message(timeout)).catch((error: unknown) => error);
+    publisher.publish(message, { stream: 'c', timeout }).catch((error: unknown) => error);
 
   it('that a stalled server leaves unanswered is unconfirmed, and says what happened', async () => {
     server.pause();

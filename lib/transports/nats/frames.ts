@@ -1,0 +1,114 @@
+import type { NatsConnection } from 'nats';
+import { asMsgHdrs } from './header-block';
+import type { WireMessage } from './wire-message';
+
+/** Bytes that are gathered before they are handed to the client; so many does it gather itself. */
+const FLUSH_AT = 32 * 1024;
+const CHUNK = 2 * FLUSH_AT;
+/** More than the command line of any publish takes. */
+const COMMAND = 1024;
+
+// What the client's class has and its interface does not.
+interface Protocol {
+  sendCommand(command: Uint8Array): void;
+  outMsgs: number;
+  outBytes: number;
+}
+
+/**
+ * Messages on their way out, as the bytes that the protocol wants, in one piece for many. The client encodes the command
+ * of each by itself, keeps four pieces for each, and copies them together at the end: a fifth of what an emit cost. Its
+ * way of sending commands is not in its interface; where a version of it has none, it publishes them one by one.
+ */
+export class Frames {
+  readonly #nc: NatsConnection;
+  readonly #protocol: Protocol | undefined;
+  #chunk = Buffer.alloc(0);
+  /** What has been handed over already ends here, what has been written there. */
+  #from = 0;
+  #to = 0;
+  #messages = 0;
+  #scheduled = false;
+
+  constructor(nc: NatsConnection) {
+    this.#nc = nc;
+    const { protocol } = nc as NatsConnection & { protocol?: Partial<Protocol> };
+    this.#protocol = typeof protocol?.sendCommand === 'function' ? (protocol as Protocol) : undefined;
+  }
+
+  /** Sent at the end of the current microtasks, or with `flush`. @throws NatsError what the client throws of a publish */
+  publish(message: WireMessage, reply = ''): void {
+    const { subject, header, body, bodyLength } = message;
+    const headerLength = header.length;
+    const length = headerLength + bodyLength;
+    const limit = this.#nc.info?.max_payload ?? Infinity;
+    if (this.#protocol === undefined || this.#nc.isClosed() || this.#nc.isDraining() || length > limit) {
+      const bytes = typeof body === 'string' ? Buffer.from(body, 'utf8') : body;
+      const headers = typeof header === 'string' ? Buffer.from(header, 'latin1') : header;
+      this.flush();
+      return this.#nc.publish(subject, bytes, { reply, headers: asMsgHdrs(headers) });
+    }
+    this.#reserve(COMMAND + 3 * (subject.length + reply.length) + length);
+    const command = `HPUB ${subject} ${reply === '' ? '' : `${reply} `}${headerLength} ${length}\r\n`;
+    if (typeof header === 'string' && typeof body === 'string' && bodyLength === body.length) {
+      // All of it is ASCII, as of most events: one piece of text is written faster than four.
+      this.#write(`${command}${header}${body}\r\n`, 'latin1');
+    } else {
+      this.#write(command, 'utf8');
+      this.#write(header, 'latin1');
+      this.#write(body, 'utf8');
+      this.#write('\r\n', 'latin1');
+    }
+    this.#written();
+  }
+
+  /** A message without headers: a few ASCII characters, to a subject of such. */
+  answer(reply: string, text: string): void {
+    if (this.#protocol === undefined || this.#nc.isClosed() || this.#nc.isDraining()) {
+      this.flush();
+      return this.#nc.publish(reply, text);
+    }
+    this.#reserve(COMMAND + reply.length + text.length);
+    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'latin1');
+    this.#written();
+  }
+
+  /** Hands over what has been written: what the client sends from then on comes after it. */
+  flush(): void {
+    if (this.#to === this.#from || this.#protocol === undefined) return;
+    const bytes = this.#chunk.subarray(this.#from, this.#to);
+    this.#from = this.#to;
+    this.#protocol.outMsgs += this.#messages;
+    this.#protocol.outBytes += bytes.length;
+    this.#messages = 0;
+    this.#protocol.sendCommand(bytes);
+  }
+
+  #reserve(length: number): void {
+    if (this.#chunk.length - this.#to >= length) return;
+    this.flush();
+    // What has been handed over is the socket's until it is sent.
+    this.#chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK, length));
+    this.#from = 0;
+    this.#to = 0;
+  }
+
+  #write(part: Uint8Array | string, encoding: 'latin1' | 'utf8'): void {
+    if (typeof part === 'string') this.#to += this.#chunk.write(part, this.#to, encoding);
+    else {
+      this.#chunk.set(part, this.#to);
+      this.#to += part.length;
+    }
+  }
+
+  #written(): void {
+    this.#messages++;
+    if (this.#to - this.#from >= FLUSH_AT) return this.flush();
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    queueMicrotask(() => {
+      this.#scheduled = false;
+      this.flush();
+    });
+  }
+}

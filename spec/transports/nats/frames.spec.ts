@@ -1,0 +1,122 @@
+import { connect, type Msg, type NatsConnection } from 'nats';
+import { Frames } from '../../../lib/transports/nats/frames';
+import { encodeHeaders, decodeHeaders } from '../../../lib/transports/nats/header-block';
+import { headerBlockOf, messageBytes } from '../../../lib/transports/nats/message-bytes';
+import type { WireMessage } from '../../../lib/transports/nats/wire-message';
+import { Collector } from '../../../lib/testing/conformance/collector';
+import { NatsServer } from '../../support/nats-server';
+
+const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
+const message = (subject: string, body: Uint8Array | string, headers = {}): WireMessage => ({
+  subject,
+  header: encodeHeaders({ a: 'b', ...headers }),
+  body,
+  bodyLength: Buffer.byteLength(body),
+});
+
+describe.each(['as the installed client has it', 'as an unknown client has it'])(
+  'messages in one piece, %s',
+  (client) => {
+    const known = client.includes('installed');
+    let server: NatsServer;
+    let nc: NatsConnection;
+    let frames: Frames;
+    let arrived: Collector<Msg>;
+
+    beforeAll(async () => (server = await NatsServer.start()));
+    afterAll(() => server.stop());
+    beforeEach(async () => {
+      nc = await connect({ servers: server.url });
+      arrived = new Collector<Msg>('messages');
+      nc.subscribe('>', { callback: (_error, msg) => arrived.add(msg) });
+      await nc.flush();
+      // Without what is not in its interface, as another version may be.
+      const { publish, isClosed, isDraining } = nc;
+      const bare = {
+        publish: publish.bind(nc),
+        isClosed: isClosed.bind(nc),
+        isDraining: isDraining.bind(nc),
+        info: nc.info,
+      };
+      frames = new Frames(known ? nc : (bare as unknown as NatsConnection));
+    });
+    afterEach(() => nc.close());
+
+    it('arrive as they are, in their order: text, bytes, other letters, an empty body, a reply', async () => {
+      frames.publish(
+        { subject: 'a', header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '{"n":1}', bodyLength: 7 },
+        'r.1',
+      );
+      frames.publish({ subject: 'b', header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '"ö€😀"', bodyLength: 11 });
+      frames.publish(message('c.naïve', Buffer.from([0, 255, 13, 10])));
+      frames.publish(message('d', '', { x: 'ä' }));
+      frames.answer('e', '+ACK');
+      await arrived.atLeast(5);
+      expect(arrived.items.map(({ subject, reply, data }) => [subject, reply, text(data)])).toEqual([
+        ['a', 'r.1', '{"n":1}'],
+        ['b', '', '"ö€😀"'],
+        ['c.naïve', '', text(Buffer.from([0, 255, 13, 10]))],
+        ['d', '', ''],
+        ['e', '', '+ACK'],
+      ]);
+      const headers = arrived.items.map((msg) => ({ ...decodeHeaders(headerBlockOf(msg)) }));
+      expect(headers).toEqual([{ x: 'y' }, { x: 'y' }, { a: 'b' }, { a: 'b', x: 'ä' }, {}]);
+    });
+
+    it('of any size arrive whole', async () => {
+      const sizes = [1, 1000, 31_000, 33_000, 64 * 1024, 300_000, 5, 65_000, 65_000];
+      for (const size of sizes) frames.publish(message('size', 'x'.repeat(size)));
+      for (let n = 0; n < 2000; n++) frames.publish(message('many', String(n)));
+      await arrived.atLeast(sizes.length + 2000);
+      expect(arrived.items.slice(0, sizes.length).map(({ data }) => data.length)).toEqual(sizes);
+      expect(arrived.items.slice(sizes.length).map(({ data }) => Number(text(data)))).toEqual(
+        Array.from({ length: 2000 }, (_, n) => n),
+      );
+    });
+
+    it('are before what the client sends after a flush', async () => {
+      frames.publish(message('first', '1'));
+      frames.flush();
+      nc.publish('second');
+      await arrived.atLeast(2);
+      expect(arrived.items.map(({ subject }) => subject)).toEqual(['first', 'second']);
+    });
+
+    it('that are too large, or to a connection that is closed, are refused as by the client', async () => {
+      const large = message('large', Buffer.alloc(1024 * 1024 + 1));
+      expect(() => frames.publish(large)).toThrow('MAX_PAYLOAD_EXCEEDED');
+      frames.publish(message('small', '1'));
+      await arrived.atLeast(1);
+      await nc.close();
+      expect(() => frames.publish(message('late', '1'))).toThrow('CONNECTION_CLOSED');
+      expect(() => frames.answer('late', '+ACK')).toThrow('CONNECTION_CLOSED');
+    });
+  },
+);
+
+describe('the bytes of a message', () => {
+  it('are found alike where the client shows them and where it does not', async () => {
+    const server = await NatsServer.start();
+    const nc = await connect({ servers: server.url });
+    const arrived = new Collector<Msg>('messages');
+    nc.subscribe('>', { callback: (_error, msg) => arrived.add(msg) });
+    new Frames(nc).publish(message('with.reply', '{"a":1}'), 'r');
+    new Frames(nc).publish(message('without', ''));
+    nc.publish('bare', 'x');
+    nc.publish('empty');
+    await arrived.atLeast(4);
+    for (const msg of arrived.items) {
+      const { subject, reply, data } = msg;
+      const size = (msg as Msg & { size(): number }).size();
+      const other = { subject, reply, data, size: () => size } as unknown as Msg;
+      const [shown, found] = [messageBytes(msg), messageBytes(other)];
+      expect(found.headerLength).toBe(shown.headerLength);
+      expect(Buffer.compare(found.bytes, shown.bytes)).toBe(0);
+      expect(text(shown.bytes.subarray(shown.headerLength))).toBe(text(data));
+    }
+    // The fast way is taken with the client that is installed, or this package is slower than it says.
+    expect(Buffer.isBuffer((arrived.items[0] as unknown as { _rdata: unknown })._rdata)).toBe(true);
+    await nc.close();
+    await server.stop();
+  });
+});
