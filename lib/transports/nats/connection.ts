@@ -4,6 +4,7 @@ import { sanitize } from '../../core/names';
 import { Frames } from './frames';
 import { authenticatorOf, refusalOfCredentials } from './authentication';
 import type { NatsTransportOptions } from './options';
+import { Reader } from './reader';
 import { Refusals, type Operation } from './refusals';
 import { SteadySubscription, type SteadyOptions } from './steady-subscription';
 
@@ -36,6 +37,7 @@ export class NatsLink {
   readonly #complaints = new Set<string>();
   #nc: NatsConnection | undefined;
   #frames: Frames | undefined;
+  #reader: Reader | undefined;
   #connected = false;
   #closing = false;
   #probe: NodeJS.Timeout | undefined;
@@ -50,6 +52,8 @@ export class NatsLink {
   async connect(): Promise<void> {
     this.#nc = await this.#firstConnection();
     this.#frames = new Frames(this.#nc);
+    this.#reader = new Reader(this.#nc);
+    this.#reader.install();
     this.#connected = true;
     this.#complaints.clear();
     const version = this.nc.info?.version ?? '0';
@@ -100,6 +104,12 @@ export class NatsLink {
   get frames(): Frames {
     if (this.#frames === undefined) throw new EventsError('closed', 'the transport is not connected');
     return this.#frames;
+  }
+
+  /** What subscriptions are read by. */
+  get reader(): Reader {
+    if (this.#reader === undefined) throw new EventsError('closed', 'the transport is not connected');
+    return this.#reader;
   }
 
   get nc(): NatsConnection {
@@ -189,6 +199,7 @@ export class NatsLink {
         this.#tell((listener) => listener.disconnected?.());
         if (!this.#closing) this.#options.logger.warn('disconnected from NATS; reconnecting');
       } else if (status.type === Events.Reconnect) {
+        this.reader.install();
         this.#connected = true;
         this.#complaints.clear();
         this.refusals.liftAll();

@@ -1,4 +1,4 @@
-import type { Msg } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { EventsError } from '../../core/errors';
 import { textOf, type EventsLogger } from '../../core/logger';
 import { eventSubject } from '../../core/names';
@@ -96,7 +96,7 @@ export class CoreSubscription implements TransportSubscription {
     return (this.#stopped ??= this.#stop(timeout));
   }
 
-  #onMessage(msg: Msg): void {
+  #onMessage(msg: ReceivedMessage): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
       // What waits for its next attempt is held in memory as well.

@@ -1,4 +1,5 @@
-import type { ConsumerInfo, Msg } from 'nats';
+import type { ConsumerInfo } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { matches } from '../../core/event-name';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
@@ -35,7 +36,7 @@ export class HandlerSource implements PullSource {
     this.concurrency = spec.concurrency;
   }
 
-  toDelivery(msg: Msg, { sequence, deliveries, timestamp }: AckInfo): Delivery {
+  toDelivery(msg: ReceivedMessage, { sequence, deliveries, timestamp }: AckInfo): Delivery {
     return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
   }
 

@@ -1,8 +1,8 @@
 import { isAscii } from 'node:buffer';
-import type { Msg, MsgHdrs } from 'nats';
+import type { MsgHdrs } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { CE } from '../../core/cloudevents';
 import type { EventMessage } from '../../core/event-message';
-import { headerBlockOf } from './message-bytes';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 
 /**
@@ -183,8 +183,8 @@ function textOf(block: Uint8Array): string {
 }
 
 /** The status of a control message of the server (`NATS/1.0 408 Request Timeout`); 0 if it has none. */
-export function statusOf(msg: Msg): { code: number; text: string; headers: EventHeaders } {
-  const block = headerBlockOf(msg);
+export function statusOf(msg: ReceivedMessage): { code: number; text: string; headers: EventHeaders } {
+  const block = msg.headerBlock;
   if (block === undefined) return { code: 0, text: '', headers: emptyHeaders() };
   const line = Buffer.from(block).toString('latin1').split('\r\n', 1)[0] as string;
   const text = line.slice(VERSION.length).trim();

@@ -1,4 +1,4 @@
-import type { Msg } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { textOf } from '../../core/logger';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
@@ -64,9 +64,9 @@ export class HeldEvents {
   }
 
   /** @returns `undefined` when it is in hands already: it goes on there, and settles there */
-  take(msg: Msg, info: AckInfo, now: number): Held | undefined {
+  take(msg: ReceivedMessage, info: AckInfo, now: number): Held | undefined {
     const { sequence, timestamp } = info;
-    const reply = msg.reply as string;
+    const reply = msg.reply;
     const again = this.#held.get(sequence);
     if (again !== undefined && again.timestamp === timestamp) {
       // The server lost our heartbeat.
@@ -129,8 +129,8 @@ export class HeldEvents {
   }
 
   /** Hands back what came too late to be taken. */
-  refuse(msg: Msg): void {
-    this.#send(msg.reply as string, NAK);
+  refuse(msg: ReceivedMessage): void {
+    this.#send(msg.reply, NAK);
   }
 
   handBackAll(): void {

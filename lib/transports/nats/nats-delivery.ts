@@ -1,23 +1,19 @@
 import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
-import type { Msg } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
 import type { Delivery } from '../../core/transport';
 import { decodeHeaders, decodeOwnHeaders, MAX_HEADER_BLOCK } from './header-block';
-import { messageBytes } from './message-bytes';
 
 /** Bytes of a message up to which it is read as one text. */
 const MAX_TEXT = 8192;
 
 /** A message as a delivery. What is not asked for is not read. */
 export class NatsDelivery implements Delivery {
-  readonly #msg: Msg;
+  readonly #msg: ReceivedMessage;
   readonly #clusterId: string;
-  readonly #bytes: Buffer;
-  readonly #headerLength: number;
   #fallbackId: string | undefined;
-  #subject: string | undefined = undefined;
   #name: string | undefined = undefined;
   #headers: EventHeaders | undefined = undefined;
   #body: Uint8Array | undefined = undefined;
@@ -27,7 +23,7 @@ export class NatsDelivery implements Delivery {
 
   /** @param fallbackId default: a random one */
   constructor(
-    msg: Msg,
+    msg: ReceivedMessage,
     clusterId: string,
     fallbackId: string | undefined,
     readonly attempt: number,
@@ -37,9 +33,6 @@ export class NatsDelivery implements Delivery {
     this.#msg = msg;
     this.#clusterId = clusterId;
     this.#fallbackId = fallbackId;
-    const { bytes, headerLength } = messageBytes(msg);
-    this.#bytes = bytes;
-    this.#headerLength = headerLength;
   }
 
   /** Few senders leave events without an id: a random one is made when it is asked for. */
@@ -48,7 +41,7 @@ export class NatsDelivery implements Delivery {
   }
 
   get subject(): string {
-    return (this.#subject ??= this.#msg.subject);
+    return this.#msg.subject;
   }
 
   get name(): string {
@@ -56,11 +49,11 @@ export class NatsDelivery implements Delivery {
   }
 
   get body(): Uint8Array {
-    return (this.#body ??= this.#bytes.subarray(this.#headerLength));
+    return (this.#body ??= this.#msg.data);
   }
 
   get text(): string | undefined {
-    return this.#ascii?.slice(this.#headerLength);
+    return this.#ascii?.slice(this.#msg.headerLength);
   }
 
   get headers(): EventHeaders {
@@ -83,11 +76,10 @@ export class NatsDelivery implements Delivery {
   }
 
   #read(): EventHeaders | undefined {
-    const length = this.#headerLength;
-    if (length === 0) return emptyHeaders();
-    const message = this.#ascii;
-    const own = message === undefined ? undefined : decodeOwnHeaders(this.#bytes, message, length);
-    return own ?? decodeHeaders(this.#bytes.subarray(0, length), this.maxHeaders);
+    const { bytes, headerLength } = this.#msg;
+    const message = headerLength === 0 ? undefined : this.#ascii;
+    const own = message === undefined ? undefined : decodeOwnHeaders(bytes, message, headerLength);
+    return own ?? decodeHeaders(this.#msg.headerBlock, this.maxHeaders);
   }
 
   /**
@@ -96,7 +88,7 @@ export class NatsDelivery implements Delivery {
    */
   get #ascii(): string | undefined {
     if (this.#message === undefined) {
-      const bytes = this.#bytes;
+      const { bytes } = this.#msg;
       const readable = bytes.length <= MAX_TEXT && isAscii(bytes);
       this.#message = readable ? bytes.toString('latin1') : null;
     }

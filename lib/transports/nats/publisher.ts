@@ -1,4 +1,5 @@
-import { createInbox, type Msg, type NatsError } from 'nats';
+import { createInbox, type NatsError } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { EventsError } from '../../core/errors';
 import { TRANSIENT } from './api';
 import type { NatsLink } from './connection';
@@ -170,7 +171,7 @@ export class StreamPublisher {
     entry.problem = problem;
   }
 
-  #onReply(msg: Msg): void {
+  #onReply(msg: ReceivedMessage): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
       const entry = this.#pending.get(Number(msg.subject.slice(this.#prefix.length)));

@@ -1,4 +1,4 @@
-import type { Msg } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
@@ -33,7 +33,7 @@ export interface PullSource {
   readonly concurrency: number;
   /** Everything up to here is settled. */
   readonly ackFloor: number;
-  toDelivery(msg: Msg, info: AckInfo): Delivery;
+  toDelivery(msg: ReceivedMessage, info: AckInfo): Delivery;
   /** Never rejects. */
   consume(delivery: Delivery, handling: Handling): PromiseLike<Settlement>;
   /** Stores and confirms it, once per position. @param firstFailedAt milliseconds since the epoch */

@@ -1,4 +1,5 @@
-import { createInbox, type Msg, type StreamInfo } from 'nats';
+import { createInbox, type StreamInfo } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { textOf } from '../../core/logger';
 import { whenSettled } from '../../core/pending-settlement';
 import type { Settlement } from '../../core/settlement';
@@ -142,11 +143,11 @@ export class PullSubscription implements TransportSubscription {
     this.#pull();
   }
 
-  #onMessage(msg: Msg): void {
+  #onMessage(msg: ReceivedMessage): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
       this.#heardAt = Date.now();
-      const info = parseAckSubject(msg.reply ?? '');
+      const info = parseAckSubject(msg.reply);
       if (info === undefined) this.#onStatus(msg);
       else this.#onDelivery(msg, info);
     } catch (failure) {
@@ -154,7 +155,7 @@ export class PullSubscription implements TransportSubscription {
     }
   }
 
-  #onDelivery(msg: Msg, info: AckInfo): void {
+  #onDelivery(msg: ReceivedMessage, info: AckInfo): void {
     this.#demand.delivered();
     if (this.#state !== 'started') return this.#held.refuse(msg);
     const held = this.#held.take(msg, info, this.#heardAt);
@@ -163,7 +164,7 @@ export class PullSubscription implements TransportSubscription {
     this.#pump();
   }
 
-  #onStatus(msg: Msg): void {
+  #onStatus(msg: ReceivedMessage): void {
     const { code, text, headers } = statusOf(msg);
     if (code === 100) return;
     const left = Number(headers['Nats-Pending-Messages']);

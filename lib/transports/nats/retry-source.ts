@@ -1,4 +1,5 @@
-import type { ConsumerInfo, Msg } from 'nats';
+import type { ConsumerInfo } from 'nats';
+import type { ReceivedMessage } from './received-message';
 import { redrivesOf } from '../../core/dead-letter';
 import { durableOfRetry, eventNameOf, retryStream } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
@@ -49,7 +50,7 @@ export class RetrySource implements PullSource {
     this.concurrency = parts.concurrency;
   }
 
-  toDelivery(msg: Msg, { sequence, deliveries, timestamp }: AckInfo): RedrivenDelivery {
+  toDelivery(msg: ReceivedMessage, { sequence, deliveries, timestamp }: AckInfo): RedrivenDelivery {
     const { clusterId } = this.parts;
     const raw = new NatsDelivery(
       msg,

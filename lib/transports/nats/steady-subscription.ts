@@ -1,4 +1,5 @@
 import type { Msg, NatsError, Subscription } from 'nats';
+import { ReceivedMessage } from './received-message';
 import type { NatsLink } from './connection';
 
 const FLUSH_TIMEOUT = 5000;
@@ -6,7 +7,7 @@ const FLUSH_TIMEOUT = 5000;
 export interface SteadyOptions {
   readonly queue?: string;
   /** Must not throw: the client would stop reading for everybody. */
-  readonly onMessage: (msg: Msg) => void;
+  readonly onMessage: (message: ReceivedMessage) => void;
   /** It was refused, and holds again. */
   readonly onRestored?: () => void;
 }
@@ -78,12 +79,17 @@ export class SteadySubscription {
 
   #open(): Subscription {
     const { queue, onMessage } = this.#options;
-    return this.#link.nc.subscribe(this.#subject, {
+    const subscription = this.#link.nc.subscribe(this.#subject, {
       ...(queue === undefined ? {} : { queue }),
       callback: (error: NatsError | null, msg: Msg) => {
-        if (error === null) onMessage(msg);
+        if (error === null) onMessage(ReceivedMessage.of(msg));
         else this.#refused = error.message;
       },
     });
+    const { reader } = this.#link;
+    const sid = subscription.getID();
+    reader.listen(sid, onMessage);
+    void subscription.closed.then(() => reader.forget(sid));
+    return subscription;
   }
 }

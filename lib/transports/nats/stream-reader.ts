@@ -4,7 +4,6 @@ import {
   DeliverPolicy,
   nanos,
   type JetStreamManager,
-  type Msg,
   type NatsConnection,
 } from 'nats';
 import { EventsError } from '../../core/errors';
@@ -12,7 +11,7 @@ import type { EventHeaders } from '../../core/headers';
 import { emptyHeaders } from '../../core/headers';
 import { millisOf, parseAckSubject } from './ack-subject';
 import { decodeHeaders, MAX_DEAD_LETTER_BLOCK, statusOf } from './header-block';
-import { headerBlockOf } from './message-bytes';
+import { ReceivedMessage } from './received-message';
 
 export interface StoredMessage {
   readonly sequence: number;
@@ -71,15 +70,16 @@ function pull(
     const subscription = nc.subscribe(inbox, {
       callback: (error, msg) => {
         if (error !== null) return end(() => reject(error));
-        const stored = storedMessage(msg);
+        const message = ReceivedMessage.of(msg);
+        const stored = storedMessage(message);
         if (stored !== undefined) messages.push(stored);
         else {
-          const { code, text } = statusOf(msg);
+          const { code, text } = statusOf(message);
           // Something expired or was deleted since the consumer counted.
           if (code === 404 || code === 408) return end(() => resolve(messages));
-          const message = `stream '${stream}' cannot be read: ${text}`;
+          const what = `stream '${stream}' cannot be read: ${text}`;
           if (code !== 100)
-            return end(() => reject(new EventsError('jetstream_unavailable', message, { retryable: true })));
+            return end(() => reject(new EventsError('jetstream_unavailable', what, { retryable: true })));
         }
         if (messages.length === wanted) end(() => resolve(messages));
       },
@@ -89,13 +89,13 @@ function pull(
   });
 }
 
-function storedMessage(msg: Msg): StoredMessage | undefined {
-  const info = parseAckSubject(msg.reply ?? '');
+function storedMessage(msg: ReceivedMessage): StoredMessage | undefined {
+  const info = parseAckSubject(msg.reply);
   if (info === undefined) return undefined;
   return {
     sequence: info.sequence,
     subject: msg.subject,
-    headers: decodeHeaders(headerBlockOf(msg), MAX_DEAD_LETTER_BLOCK) ?? emptyHeaders(),
+    headers: decodeHeaders(msg.headerBlock, MAX_DEAD_LETTER_BLOCK) ?? emptyHeaders(),
     body: msg.data,
     storedAt: millisOf(info.timestamp),
   };

@@ -1,0 +1,191 @@
+import type { NatsConnection } from 'nats';
+import { ReceivedMessage } from './received-message';
+
+/** Bytes of a command line, at most; the server's own limit is 4096. */
+const MAX_LINE = 64 * 1024;
+const LINE_FEED = 10;
+const CARRIAGE_RETURN = 13;
+const H = 72;
+const M = 77;
+/** The client's parser is between two commands. */
+const AT_START = 0;
+const DIGITS = /^\d{1,15}$/;
+
+interface Parser {
+  readonly state?: unknown;
+  parse(bytes: Uint8Array): void;
+}
+
+// What the client's class has and its interface does not.
+interface Protocol {
+  parser: Parser;
+  inMsgs: number;
+  inBytes: number;
+  readonly subscriptions: { get(sid: number): { received: number } | undefined };
+}
+
+/**
+ * Reads what a server sends, in the place of the client's parser, which goes through each command byte by byte and cuts it
+ * into seven pieces: of a JetStream message, with its long reply subject, that was an eighth of all that is done for it.
+ * Messages of our own subscriptions are taken here, whole lines at a time; everything else, and whatever does not look as
+ * it should, is left to the client's parser. The client makes a new parser for each connection, and its way of using one is
+ * not in its interface: `install` is called after each, and where a version has no such parser, nothing is changed.
+ */
+export class Reader {
+  readonly #protocol: Protocol | undefined;
+  readonly #own = new Map<number, (message: ReceivedMessage) => void>();
+
+  constructor(nc: NatsConnection) {
+    const { protocol } = nc as NatsConnection & { protocol?: Partial<Protocol> };
+    const fits =
+      typeof protocol?.parser?.parse === 'function' &&
+      typeof protocol.parser.state === 'number' &&
+      typeof protocol.subscriptions?.get === 'function' &&
+      typeof protocol.inMsgs === 'number';
+    this.#protocol = fits ? (protocol as Protocol) : undefined;
+  }
+
+  /** Reads from here on. Called when the client has connected, and when it has reconnected. */
+  install(): void {
+    const protocol = this.#protocol;
+    if (protocol === undefined || protocol.parser instanceof ConnectionReader) return;
+    if (typeof protocol.parser.state !== 'number') return;
+    protocol.parser = new ConnectionReader(protocol.parser, (sid, ...parts) => this.#take(sid, ...parts));
+  }
+
+  /** @param onMessage called with the messages of this subscription of the client. Must not throw */
+  listen(sid: number, onMessage: (message: ReceivedMessage) => void): void {
+    if (this.#protocol !== undefined) this.#own.set(sid, onMessage);
+  }
+
+  forget(sid: number): void {
+    this.#own.delete(sid);
+  }
+
+  /** @returns whether it is for one of our subscriptions */
+  #take(sid: number, subject: string, reply: string, bytes: Buffer, headerLength: number): boolean {
+    const onMessage = this.#own.get(sid);
+    const protocol = this.#protocol;
+    if (onMessage === undefined || protocol === undefined) return false;
+    protocol.inMsgs++;
+    protocol.inBytes += bytes.length;
+    const subscription = protocol.subscriptions.get(sid);
+    // Ended meanwhile.
+    if (subscription === undefined) return true;
+    subscription.received++;
+    onMessage(new ReceivedMessage(subject, reply, bytes, headerLength));
+    return true;
+  }
+}
+
+type Take = (sid: number, subject: string, reply: string, bytes: Buffer, headerLength: number) => boolean;
+
+/** Of one connection: the beginning of a command that has not come whole belongs to it. */
+class ConnectionReader implements Parser {
+  /** The command that has not come whole yet, and how many bytes it needs at least. */
+  #pieces: Buffer[] = [];
+  #length = 0;
+  #needed = 0;
+
+  constructor(
+    private readonly client: Parser,
+    private readonly take: Take,
+  ) {}
+
+  get state(): unknown {
+    return this.client.state;
+  }
+
+  parse(chunk: Uint8Array): void {
+    // It has begun with something before this was installed.
+    if (this.client.state !== AT_START) return this.client.parse(chunk);
+    let bytes = asBuffer(chunk);
+    if (this.#length > 0) {
+      this.#pieces.push(bytes);
+      this.#length += bytes.length;
+      if (this.#length < this.#needed) return;
+      bytes = Buffer.concat(this.#pieces, this.#length);
+      this.#pieces = [];
+      this.#length = 0;
+    }
+    const end = this.#read(bytes);
+    if (end === bytes.length) return;
+    const rest = bytes.subarray(end);
+    this.#pieces.push(rest);
+    this.#length = rest.length;
+  }
+
+  /** @returns where the first command begins that is not whole; `#needed` is its length then, as far as that is known */
+  #read(bytes: Buffer): number {
+    let at = 0;
+    while (at < bytes.length) {
+      const lineEnd = bytes.indexOf(LINE_FEED, at);
+      if (lineEnd === -1) {
+        if (bytes.length - at > MAX_LINE) return this.#leave(bytes, at, bytes.length);
+        this.#needed = bytes.length - at + 1;
+        return at;
+      }
+      const first = bytes[at];
+      const isMessage = (first === H || first === M) && bytes[lineEnd - 1] === CARRIAGE_RETURN;
+      if (!isMessage) {
+        at = this.#leave(bytes, at, lineEnd + 1);
+        continue;
+      }
+      const line = bytes.toString('latin1', at, lineEnd - 1);
+      const lastSpace = line.lastIndexOf(' ');
+      const size = numberIn(line, lastSpace + 1);
+      if (size === undefined) return this.#leave(bytes, at, bytes.length);
+      const end = lineEnd + 1 + size + 2;
+      if (end > bytes.length) {
+        this.#needed = end - at;
+        return at;
+      }
+      if (!this.#message(line, lastSpace, first === H, bytes, lineEnd + 1, size)) this.#leave(bytes, at, end);
+      at = end;
+    }
+    return at;
+  }
+
+  /** `MSG <subject> <sid> [reply] <size>`, `HMSG <subject> <sid> [reply] <header size> <size>` */
+  #message(
+    line: string,
+    lastSpace: number,
+    hasHeader: boolean,
+    bytes: Buffer,
+    at: number,
+    size: number,
+  ): boolean {
+    if (!line.startsWith(hasHeader ? 'HMSG ' : 'MSG ')) return false;
+    const subjectAt = hasHeader ? 5 : 4;
+    const subjectEnd = line.indexOf(' ', subjectAt);
+    const sidEnd = line.indexOf(' ', subjectEnd + 1);
+    if (subjectEnd === -1 || sidEnd === -1) return false;
+    const headerAt = hasHeader ? line.lastIndexOf(' ', lastSpace - 1) : lastSpace;
+    const headerLength = hasHeader ? numberIn(line, headerAt + 1, lastSpace) : 0;
+    const sid = numberIn(line, subjectEnd + 1, sidEnd);
+    if (sid === undefined || headerLength === undefined || headerLength > size || headerAt < sidEnd)
+      return false;
+    const reply = headerAt === sidEnd ? '' : line.slice(sidEnd + 1, headerAt);
+    const subject = line.slice(subjectAt, subjectEnd);
+    // Rare, and then in UTF-8.
+    if (NOT_PLAIN.test(line)) return false;
+    return this.take(sid, subject, reply, bytes.subarray(at, at + size), headerLength);
+  }
+
+  /** What the client's parser does with it; it must find whole commands, or say what is wrong. */
+  #leave(bytes: Buffer, from: number, to: number): number {
+    this.client.parse(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
+    return to;
+  }
+}
+
+/** Other letters, tabs, two spaces in a row: allowed, and not what servers send. */
+const NOT_PLAIN = /[^\x20-\x7e]| {2}/;
+
+function numberIn(line: string, from: number, to = line.length): number | undefined {
+  const digits = line.slice(from, to);
+  return DIGITS.test(digits) ? Number(digits) : undefined;
+}
+
+const asBuffer = (bytes: Uint8Array): Buffer =>
+  Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
