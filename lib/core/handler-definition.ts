@@ -151,8 +151,9 @@ export function specsOf(
     concurrency,
     maxDeliveries,
   });
-  // Exact names alone, as of most handlers, are not taken apart.
-  if (!patterns.some(isWildcard)) return [spec(patterns.slice())];
+  const [only] = patterns;
+  // Most handlers have one, which is not taken apart.
+  if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return [spec([only])];
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
     ...(exact.length === 0 ? [] : [spec(exact)]),

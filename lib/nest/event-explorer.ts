@@ -41,13 +41,15 @@ export class EventExplorer {
         if (!this.#has(handler)) found.push(handler);
       }
     }
-    for (const [index, handler] of found.entries()) {
-      try {
+    let claimed = 0;
+    try {
+      for (const handler of found) {
+        claimed++;
         this.#claim(handler);
-      } catch (error) {
-        this.release(found.slice(0, index + 1), index);
-        throw error;
       }
+    } catch (error) {
+      this.release(found.slice(0, claimed), claimed - 1);
+      throw error;
     }
     return found;
   }

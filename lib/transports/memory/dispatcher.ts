@@ -36,7 +36,8 @@ export class Dispatcher<M extends Member> {
   }
 
   join(member: M): void {
-    this.#members = this.#members.concat(member); // what is spread into a list leaves room for more
+    // What is spread into a list leaves room for more.
+    this.#members = this.#members.length === 0 ? [member] : this.#members.concat(member);
   }
 
   leave(member: M): void {
