@@ -4,9 +4,9 @@ import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-br
 import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
-import { durableName, sanitize } from './names';
+import { sanitize, wildcardDurable } from './names';
 import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
-import { NO_ENVIRONMENT, readSettings, valuesOf, type Check } from './settings';
+import { NO_ENVIRONMENT, NO_SETTINGS, readSettings, valuesOf, type Check } from './settings';
 import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
 
 /** How one handler is subscribed. What is left out comes from the module's options. */
@@ -66,12 +66,28 @@ const OPTIONS = {
   circuitBreaker: object,
 } satisfies Record<keyof SubscribeOptions, Check<unknown>>;
 
-export interface ResolvedSubscribeOptions extends Required<
-  Omit<SubscribeOptions, 'retry' | 'circuitBreaker'>
+export interface ResolvedSubscribeOptions extends Readonly<
+  Required<Omit<SubscribeOptions, 'name' | 'retry' | 'circuitBreaker'>>
 > {
-  retry: RetryPolicy;
-  circuitBreaker: CircuitBreakerOptions | undefined;
+  readonly retry: RetryPolicy;
+  readonly circuitBreaker: CircuitBreakerOptions | undefined;
 }
+
+/** What holds for a handler that has no options. */
+export const resolveSubscriptionDefaults = ({
+  delivery,
+  retry,
+  concurrency,
+  timeout,
+}: SubscriptionDefaults): ResolvedSubscribeOptions => ({
+  broadcast: false,
+  startFrom: 'new',
+  delivery,
+  concurrency,
+  timeout,
+  retry: mergeRetry(retry, {}),
+  circuitBreaker: undefined,
+});
 
 /**
  * The options of a handler with what the module says where they are silent.
@@ -79,21 +95,19 @@ export interface ResolvedSubscribeOptions extends Required<
  */
 export function resolveSubscribeOptions(
   { name, options }: HandlerDefinition,
-  defaults: SubscriptionDefaults,
+  defaults: ResolvedSubscribeOptions,
 ): ResolvedSubscribeOptions {
-  const settings = valuesOf(readSettings(name, options, NO_ENVIRONMENT, OPTIONS));
+  const settings = readSettings(name, options, NO_ENVIRONMENT, OPTIONS);
+  // Most handlers have none.
+  if (settings === NO_SETTINGS) return defaults;
+  const { name: _identity, ...values } = valuesOf(settings);
   const retry =
     options.retry === undefined
       ? {}
       : valuesOf(readSettings(`${name}.retry`, options.retry, NO_ENVIRONMENT, RETRY_CHECKS));
   return {
-    broadcast: false,
-    startFrom: 'new',
-    delivery: defaults.delivery,
-    concurrency: defaults.concurrency,
-    timeout: defaults.timeout,
-    ...settings,
-    name,
+    ...defaults,
+    ...values,
     retry: mergeRetry(defaults.retry, retry),
     circuitBreaker:
       options.circuitBreaker === undefined ? undefined : circuitBreakerOf(name, options.circuitBreaker),
@@ -114,23 +128,24 @@ function circuitBreakerOf(name: string, given: CircuitBreakerOptions): CircuitBr
 /**
  * The broker subscriptions of one handler: its exact names share one, each wildcard has its own, since a server filters
  * a mixture of both slowly.
+ * @param durable of the exact names, as `durableName` says it; a wildcard's is made of it
  * @throws EventsError `invalid_pattern` naming the handler
  */
 export function specsOf(
-  definition: HandlerDefinition,
+  { name, patterns }: HandlerDefinition,
   app: string,
+  durable: string,
   options: Pick<ResolvedSubscribeOptions, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency' | 'retry'>,
 ): SubscriptionSpec[] {
-  const { name, patterns } = definition;
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
-  patterns.forEach((_pattern, i) => assertListens(name, patterns, i));
+  for (let i = 0; i < patterns.length; i++) assertListens(name, patterns, i);
 
   const { delivery, broadcast, startFrom, concurrency, retry } = options;
   const maxDeliveries = retry.attempts + 1;
-  const spec = (own: readonly string[], durable: string): SubscriptionSpec => ({
+  const spec = (own: readonly string[], ownDurable = durable): SubscriptionSpec => ({
     app,
     handler: name,
-    durable,
+    durable: ownDurable,
     patterns: own,
     delivery,
     broadcast,
@@ -138,12 +153,13 @@ export function specsOf(
     concurrency,
     maxDeliveries,
   });
-  // Exact names alone, as of most handlers, are not taken apart.
-  if (!patterns.some(isWildcard)) return [spec(patterns.slice(), durableName(app, name))];
+  const [only] = patterns;
+  // Most handlers have one, which is not taken apart.
+  if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return [spec([only])];
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
-    ...(exact.length === 0 ? [] : [spec(exact, durableName(app, name))]),
-    ...patterns.filter(isWildcard).map((pattern) => spec([pattern], durableName(app, name, pattern))),
+    ...(exact.length === 0 ? [] : [spec(exact)]),
+    ...patterns.filter(isWildcard).map((pattern) => spec([pattern], wildcardDurable(durable, pattern))),
   ];
 }
 

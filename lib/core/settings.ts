@@ -8,7 +8,8 @@ export type Environment = Readonly<Record<string, string | undefined>>;
 /** For options that have no variables. */
 export const NO_ENVIRONMENT: Environment = Object.freeze({});
 
-const NOTHING = Object.freeze({});
+/** What is read where nobody could have set anything. */
+export const NO_SETTINGS = Object.freeze({});
 
 /** A value that somebody set, and where. */
 export interface Setting<T> {
@@ -52,7 +53,7 @@ export function readSettings<C extends Checks>(
   if (!isObject(given)) throw wrong(path || 'options', 'an object', given);
   const keys = Object.keys(given);
   // Most handlers have no options: for a thousand of them, looking for each left 1.6 MB of garbage.
-  if (keys.length === 0 && env === NO_ENVIRONMENT) return NOTHING;
+  if (keys.length === 0 && env === NO_ENVIRONMENT) return NO_SETTINGS;
   for (const key of keys) {
     if (!Object.hasOwn(checks, key)) throw unknownOption(path, key, Object.keys(checks));
   }
@@ -71,7 +72,7 @@ export function readSettings<C extends Checks>(
 /** The values without where they came from; what was not set is absent. */
 export function valuesOf<C extends Checks>(settings: Settings<C>): Values<C> {
   // Of most handlers.
-  if (settings === NOTHING) return NOTHING;
+  if (settings === NO_SETTINGS) return NO_SETTINGS;
   const entries = Object.entries(settings as Record<string, Setting<unknown>>);
   return Object.fromEntries(entries.map(([key, { value }]) => [key, value])) as Values<C>;
 }

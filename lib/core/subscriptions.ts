@@ -6,6 +6,7 @@ import { EventsError } from './errors';
 import {
   identityOf,
   resolveSubscribeOptions,
+  resolveSubscriptionDefaults,
   specsOf,
   type HandlerDefinition,
   type ResolvedSubscribeOptions,
@@ -13,6 +14,7 @@ import {
 } from './handler-definition';
 import type { EventsLogger } from './logger';
 import { composeConsume, promiseOf, type Stage } from './middleware';
+import { joinedDurable, sanitize } from './names';
 import type { Consumer, EventTransport, TransportSubscription } from './transport';
 
 /** A handler that is bound. */
@@ -67,6 +69,9 @@ export class Subscriptions {
   readonly #around: ReturnType<typeof composeConsume> | undefined;
   /** By their durations: most handlers have the same. */
   readonly #deadlines = new Map<number, Deadlines>();
+  readonly #defaults: ResolvedSubscribeOptions;
+  /** The service, as durables are called after it. */
+  readonly #app: string;
   readonly #bound = new Map<string, Bound>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
@@ -76,37 +81,63 @@ export class Subscriptions {
     this.#seesResults = parts.stages.some(({ seesResults }) => seesResults === true);
     const observers = (parts.observers ?? []).filter((each) => each.consume !== undefined);
     this.#around = observers.length === 0 ? undefined : composeConsume(observers);
+    this.#defaults = resolveSubscriptionDefaults(parts.defaults);
+    this.#app = sanitize(parts.defaults.app);
   }
 
   /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
-  async bind(definition: HandlerDefinition): Promise<EventSubscription> {
-    const { defaults, transport, consume } = this.#parts;
-    const options = resolveSubscribeOptions(definition, defaults);
-    const specs = specsOf(definition, defaults.app, options);
-    const bound = this.#claim(definition);
-    if (!consume) return bound;
+  bind(definition: HandlerDefinition): Promise<EventSubscription> {
+    // Not `async`: a thousand handlers start at once, and most of them have one subscription, whose promise is enough.
+    try {
+      const { defaults, transport, consume } = this.#parts;
+      const options = resolveSubscribeOptions(definition, this.#defaults);
+      const identity = identityOf(definition.name);
+      const specs = specsOf(definition, defaults.app, joinedDurable(this.#app, identity), options);
+      const bound = this.#claim(definition, identity);
+      if (!consume) return Promise.resolve(bound);
 
-    const consumer = this.#consumerOf(definition, options, bound);
-    const results = await settled(specs.map((spec) => transport.subscribe(spec, consumer)));
-    const failed = results.find((result) => result.status === 'rejected');
-    bound.transports = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
-    // A drain or an unsubscribe may have come in between; then nobody else would stop these.
-    const { identity } = bound;
-    if (failed !== undefined || this.#bound.get(identity) !== bound || this.#state === 'stopping') {
-      if (this.#bound.get(identity) === bound) this.#bound.delete(identity);
-      bound.breaker?.stop();
-      await Promise.all(bound.transports.map((each) => each.stop(0)));
-      if (failed !== undefined) throw failed.reason;
-      throw new EventsError('closed', `'${bound.name}' was unsubscribed while it was being subscribed`);
+      const consumer = this.#consumerOnDemand(definition, options, bound);
+      const [spec] = specs;
+      if (spec !== undefined && specs.length === 1) {
+        return transport.subscribe(spec, consumer).then(
+          (subscription) => this.#begin(bound, [subscription]),
+          (reason: unknown) => this.#end(bound, [], reason),
+        );
+      }
+      return Promise.allSettled(specs.map((each) => transport.subscribe(each, consumer))).then((results) => {
+        const made = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
+        const failed = results.find((result) => result.status === 'rejected');
+        return failed === undefined ? this.#begin(bound, made) : this.#end(bound, made, failed.reason);
+      });
+    } catch (error) {
+      // What was thrown is passed on as it is, Error or not.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
     }
-    if (this.#state === 'started') for (const each of bound.transports) each.start();
+  }
+
+  #begin(bound: Bound, transports: readonly TransportSubscription[]): Bound | Promise<never> {
+    // A drain or an unsubscribe may have come in between; then nobody else would stop these.
+    if (this.#bound.get(bound.identity) !== bound || this.#state === 'stopping') {
+      const what = `'${bound.name}' was unsubscribed while it was being subscribed`;
+      return this.#end(bound, transports, new EventsError('closed', what));
+    }
+    bound.transports = transports;
+    if (this.#state === 'started') for (const each of transports) each.start();
     return bound;
   }
 
+  /** Leaves nothing of what could not be bound, then throws the reason. */
+  async #end(bound: Bound, transports: readonly TransportSubscription[], reason: unknown): Promise<never> {
+    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
+    bound.breaker?.stop();
+    await Promise.all(transports.map((each) => each.stop(0)));
+    throw reason;
+  }
+
   /** @throws EventsError `unknown_event`, `duplicate_handler` */
-  #claim({ name, patterns }: HandlerDefinition): Bound {
+  #claim({ name, patterns }: HandlerDefinition, identity: string): Bound {
     for (const pattern of patterns) this.#parts.assertKnown?.(pattern, name);
-    const identity = identityOf(name);
     const other = this.#bound.get(identity);
     if (other !== undefined) {
       throw new EventsError(
@@ -126,6 +157,16 @@ export class Subscriptions {
     };
     this.#bound.set(identity, bound);
     return bound;
+  }
+
+  /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
+  #consumerOnDemand(
+    definition: HandlerDefinition,
+    options: ResolvedSubscribeOptions,
+    bound: Bound,
+  ): Consumer {
+    let consumer: Consumer | undefined;
+    return (delivery) => (consumer ??= this.#consumerOf(definition, options, bound))(delivery);
   }
 
   #consumerOf(
@@ -215,14 +256,4 @@ export class Subscriptions {
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
     if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
   }
-}
-
-/** `Promise.allSettled`, without the 500 bytes it takes where there is one promise only, as for most handlers. */
-function settled<T>(promises: readonly Promise<T>[]): Promise<PromiseSettledResult<T>[]> {
-  const [only] = promises;
-  if (only === undefined || promises.length > 1) return Promise.allSettled(promises);
-  return only.then(
-    (value) => [{ status: 'fulfilled', value }],
-    (reason: unknown) => [{ status: 'rejected', reason }],
-  );
 }

@@ -1,4 +1,4 @@
-import { DiscoveryService } from '@golevelup/nestjs-discovery';
+import { DiscoveryService, type DiscoveredClass } from '@golevelup/nestjs-discovery';
 import type { Type } from '@nestjs/common';
 import type { MetadataScanner, ModulesContainer } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
@@ -13,40 +13,31 @@ export interface DecoratedMethod<T> {
 }
 
 /** The methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
-export async function decoratedMethods<T>(
+export const decoratedMethods = <T>(
   key: string | symbol,
   modules: readonly Module[],
   scanner: MetadataScanner,
-): Promise<DecoratedMethod<T>[]> {
-  return [...(await singletons<T>(key, modules, scanner)), ...scoped<T>(key, modules, scanner)];
-}
+): DecoratedMethod<T>[] => [...singletons<T>(key, modules, scanner), ...scoped<T>(key, modules, scanner)];
 
-async function singletons<T>(
+/** Each instance is looked through once, whatever it is provided as: an alias (`useExisting`) shows it a second time. */
+function singletons<T>(
   key: string | symbol,
   modules: readonly Module[],
   scanner: MetadataScanner,
-): Promise<DecoratedMethod<T>[]> {
-  const container = new Map(modules.map((module) => [module.token, module])) as ModulesContainer;
-  const discovery = new DiscoveryService(container, scanner);
-  const methods = [
-    ...(await discovery.providerMethodsWithMetaAtKey<T>(key)),
-    ...(await discovery.controllerMethodsWithMetaAtKey<T>(key)),
-  ];
-  if (methods.length === 0) return [];
-  const owners = ownersOf(modules);
-  // An alias (`useExisting`) shows the same instance under another token: found once.
-  const seen = new Map<object, Set<string>>();
-  return methods.flatMap(({ meta, discoveredMethod: { methodName, parentClass } }) => {
-    const { instance } = parentClass;
-    const owner = owners.get(instance);
-    const known = seen.get(instance) ?? new Set();
-    seen.set(instance, known);
-    if (owner === undefined || known.has(methodName)) return [];
-    known.add(methodName);
+): DecoratedMethod<T>[] {
+  // Without the modules: it would describe all of their providers, with a promise for each, to find the same instances.
+  const discovery = new DiscoveryService(new Map() as ModulesContainer, scanner);
+  const found: DecoratedMethod<T>[] = [];
+  for (const [instance, { wrapper, module }] of ownersOf(modules)) {
+    const methods = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
+    if (methods.length === 0) continue;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
-    const { wrapper, module } = owner;
-    return { place: { wrapper, module, type, methodName }, metadata: meta };
-  });
+    for (const { meta: metadata, discoveredMethod } of methods) {
+      const { methodName } = discoveredMethod;
+      found.push({ place: { wrapper, module, type, methodName }, metadata });
+    }
+  }
+  return found;
 }
 
 /** Of classes that are made for each event, because they or what they depend on are, and of transient ones. */
@@ -95,17 +86,25 @@ const wrappersOf = (module: Module): InstanceWrapper<object>[] =>
 const isScoped = (wrapper: InstanceWrapper): boolean =>
   !wrapper.isDependencyTreeStatic() || wrapper.isTransient;
 
-/** Who made each instance: the class itself rather than an alias, a value or a factory that gives the same one. */
-function ownersOf(modules: readonly Module[]): Map<object, Pick<HandlerPlace, 'wrapper' | 'module'>> {
-  const owners = new Map<object, Pick<HandlerPlace, 'wrapper' | 'module'>>();
-  for (const module of modules) {
-    for (const wrapper of wrappersOf(module)) {
-      const { instance } = wrapper;
-      if (typeof instance !== 'object' || instance === null || isScoped(wrapper)) continue;
-      const known = owners.get(instance);
-      if (known === undefined || (known.wrapper.isNotMetatype && !wrapper.isNotMetatype)) {
-        owners.set(instance, { wrapper, module });
-      }
+type Owner = Pick<HandlerPlace, 'wrapper' | 'module'>;
+
+/**
+ * Who made each instance, those of providers first: the class itself rather than an alias, a value or a factory that gives
+ * the same one.
+ */
+function ownersOf(modules: readonly Module[]): Map<object, Owner> {
+  const owners = new Map<object, Owner>();
+  const own = (module: Module, wrapper: InstanceWrapper<object>): void => {
+    const { instance } = wrapper;
+    if (typeof instance !== 'object' || instance === null || isScoped(wrapper)) return;
+    const known = owners.get(instance);
+    if (known === undefined || (known.wrapper.isNotMetatype && !wrapper.isNotMetatype)) {
+      owners.set(instance, { wrapper, module });
+    }
+  };
+  for (const kind of ['providers', 'controllers'] as const) {
+    for (const module of modules) {
+      for (const wrapper of module[kind].values()) own(module, wrapper as InstanceWrapper<object>);
     }
   }
   return owners;

@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
+import type { EventHandler } from '../core/event-map';
 import { EventService } from '../core/event-service';
+import type { EventSubscription } from '../core/subscriptions';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
 import { resultOf } from './enhancers/interceptors';
-import { EventExplorer } from './event-explorer';
+import { EventExplorer, type FoundHandler } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
 import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options';
@@ -39,19 +41,26 @@ export class EventBinder {
   async #bind(modules: Iterable<Module>): Promise<void> {
     // What is loaded before the start is found at the start.
     if (!this.#started) return;
-    const found = await this.explorer.explore(modules);
-    const bound = await Promise.allSettled(
-      found.map(async ({ place, name, patterns, options }) => {
-        const bound = this.#handlers.bind(place);
-        // Those that need no waiting are not worth a promise each.
-        const handler = typeof bound === 'function' ? bound : await bound;
-        return this.service.bind({ name, patterns, options, handler, resultOf });
-      }),
-    );
+    const found = this.explorer.explore(modules);
+    const bound = await Promise.allSettled(found.map((handler) => this.#subscribe(handler)));
     const failed = bound.find((result) => result.status === 'rejected');
     if (failed === undefined) return;
     // A module that is loaded again tries again; what is bound stays bound.
     this.explorer.release(found.filter((_, index) => bound[index]?.status === 'rejected'));
     throw failed.reason;
+  }
+
+  /** Not `async`: most handlers wait for nothing but their subscription, whose promise is enough. */
+  #subscribe({ place, name, patterns, options }: FoundHandler): Promise<EventSubscription> {
+    const subscribed = (handler: EventHandler): Promise<EventSubscription> =>
+      this.service.bind({ name, patterns, options, handler, resultOf });
+    try {
+      const handler = this.#handlers.bind(place);
+      return typeof handler === 'function' ? subscribed(handler) : handler.then(subscribed);
+    } catch (error) {
+      // What was thrown is passed on as it is.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
+    }
   }
 }

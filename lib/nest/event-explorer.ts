@@ -10,6 +10,7 @@ import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
 /** A handler that a decorator declares, and where it is. */
 export interface FoundHandler extends DeclaredHandler {
+  readonly identity: string;
   readonly place: HandlerPlace;
 }
 
@@ -26,22 +27,29 @@ export class EventExplorer {
    * The handlers in these modules, except in those that were explored before.
    * @throws EventsConfigurationError if two handlers have one identity, saying where both are
    */
-  async explore(modules: Iterable<Module>): Promise<FoundHandler[]> {
+  explore(modules: Iterable<Module>): FoundHandler[] {
     const unseen = [...modules].filter((module) => !this.#explored.has(module));
     for (const module of unseen) this.#explored.add(module);
-    const methods = await decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen, this.scanner);
-    const found = methods
-      .flatMap(({ place, metadata }) =>
-        declaredHandlers(nameOf(place), metadata).map((declared): FoundHandler => ({ ...declared, place })),
-      )
-      .filter((handler) => !this.#has(handler));
-    for (const [index, handler] of found.entries()) {
-      try {
-        this.#claim(handler);
-      } catch (error) {
-        this.release(found.slice(0, index + 1), index);
-        throw error;
+    const found: FoundHandler[] = [];
+    for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(
+      ON_EVENT_METADATA,
+      unseen,
+      this.scanner,
+    )) {
+      for (const { name, patterns, options } of declaredHandlers(nameOf(place), metadata)) {
+        const handler: FoundHandler = { name, patterns, options, identity: identityOf(name), place };
+        if (!this.#has(handler)) found.push(handler);
       }
+    }
+    let claimed = 0;
+    try {
+      for (const handler of found) {
+        claimed++;
+        this.#claim(handler);
+      }
+    } catch (error) {
+      this.release(found.slice(0, claimed), claimed - 1);
+      throw error;
     }
     return found;
   }
@@ -51,20 +59,19 @@ export class EventExplorer {
    * @param claimed how many of them were claimed, the first ones. Default: all
    */
   release(handlers: readonly FoundHandler[], claimed = handlers.length): void {
-    for (const [index, { name, place }] of handlers.entries()) {
-      if (index < claimed) this.#found.delete(identityOf(name));
+    for (const [index, { identity, place }] of handlers.entries()) {
+      if (index < claimed) this.#found.delete(identity);
       this.#explored.delete(place.module);
     }
   }
 
   /** Whether it was found before, in a module of which another handler could not be bound. */
-  #has({ name, place }: FoundHandler): boolean {
-    const known = this.#found.get(identityOf(name));
+  #has({ identity, place }: FoundHandler): boolean {
+    const known = this.#found.get(identity);
     return known?.wrapper === place.wrapper && known.methodName === place.methodName;
   }
 
-  #claim({ name, place }: FoundHandler): void {
-    const identity = identityOf(name);
+  #claim({ name, identity, place }: FoundHandler): void {
     const other = this.#found.get(identity);
     if (other !== undefined) {
       throw new EventsConfigurationError(

@@ -7,7 +7,12 @@ import { EventsConfigurationError } from '../core/errors';
 import type { EventContext } from '../core/event-context';
 import type { EventHandler } from '../core/event-map';
 import { callMethod, enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
-import { declaredEnhancers, hasEnhancers, type DeclaredEnhancers } from './enhancers/enhancer-metadata';
+import {
+  enhancersOn,
+  hasEnhancers,
+  joinedEnhancers,
+  type DeclaredEnhancers,
+} from './enhancers/enhancer-metadata';
 import { moduleRefOf, type EnhancerResolver, type EventScope } from './enhancers/enhancer-resolver';
 import { declaredParameters, hasParameterDecorators, type DeclaredParameter } from './enhancers/parameters';
 import type { GuardDenied } from './options/options';
@@ -34,6 +39,8 @@ export const EVENT_VIEW: HandlerView = { contextType: 'event', request: (_data, 
 
 /** Makes of a method what is called with each event: on which instance, and with which enhancers around it. */
 export class HandlerBinder {
+  readonly #ofClasses = new Map<Type, DeclaredEnhancers>();
+
   constructor(
     private readonly resolver: EnhancerResolver,
     private readonly guardDenied: GuardDenied,
@@ -44,7 +51,7 @@ export class HandlerBinder {
   bind(place: HandlerPlace): EventHandler | Promise<EventHandler> {
     const { wrapper, type, methodName } = place;
     const method = (type.prototype as Record<string, Method>)[methodName] as Method;
-    const enhancers = declaredEnhancers(type, method);
+    const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOn(method));
     const decorated = hasParameterDecorators(type, methodName);
     const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
     const target = { type, method, methodName, instance: wrapper.instance };
@@ -54,6 +61,13 @@ export class HandlerBinder {
     if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
     if (wrapper.isTransient) return this.#transient(place, declared);
     return this.#shared(place, target, declared);
+  }
+
+  /** Looked up once for all methods of the class. */
+  #ofClass(type: Type): DeclaredEnhancers {
+    let enhancers = this.#ofClasses.get(type);
+    if (enhancers === undefined) this.#ofClasses.set(type, (enhancers = enhancersOn(type)));
+    return enhancers;
   }
 
   /** One instance for all events; enhancers of the application may still be made for each. */

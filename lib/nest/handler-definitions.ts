@@ -48,10 +48,13 @@ function handlerOf(defaultName: string, { patterns, options: declared }: OnEvent
   const options = subscribeOptionsOf(declared);
   const name = options.name ?? defaultName;
   if (!text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
-  return { name, patterns: patterns.length === 1 ? patterns.slice() : [...new Set(patterns)], options };
+  return { name, patterns: patterns.length === 1 ? patterns : [...new Set(patterns)], options };
 }
 
-function subscribeOptionsOf({ decorated: _typesOnly, ...options }: OnEventOptions): SubscribeOptions {
+function subscribeOptionsOf(declared: OnEventOptions): SubscribeOptions {
+  // Most handlers have none.
+  if (!Object.hasOwn(declared, 'decorated')) return declared;
+  const { decorated: _typesOnly, ...options } = declared;
   return options;
 }
 

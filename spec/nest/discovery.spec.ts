@@ -216,6 +216,82 @@ describe('inheritance', () => {
   });
 });
 
+describe('handlers that come from elsewhere than a decorated class', () => {
+  it('binds a method of a mixin to each class that is made with it', async () => {
+    const withAudit = (Base: new () => object): new () => object => {
+      @Injectable()
+      class Audited extends Base {
+        @OnEvent('order.paid')
+        audit(): void {
+          received.add(this.constructor.name);
+        }
+      }
+      return Audited;
+    };
+    @Injectable()
+    class Sales extends withAudit(class {}) {}
+    @Injectable()
+    class Stock extends withAudit(class {}) {}
+    const app = await start({ providers: [Sales, Stock] });
+    await app.get(EventService).emit('order.paid', 1);
+    expect([...(await received.atLeast(2))].sort()).toEqual(['Sales', 'Stock']);
+    expect(boundNames(app)).toEqual(['Sales.audit', 'Stock.audit']);
+  });
+
+  it('binds a method that was copied from the prototype of another class', async () => {
+    class Audit {
+      @OnEvent('order.paid')
+      audit(): void {
+        received.add(this.constructor.name);
+      }
+    }
+    @Injectable()
+    class Sales {}
+    const copied = Object.getOwnPropertyDescriptor(Audit.prototype, 'audit') as PropertyDescriptor;
+    Object.defineProperty(Sales.prototype, 'audit', copied);
+    const app = await start({ providers: [Sales] });
+    await app.get(EventService).emit('order.paid', 1);
+    expect(await received.atLeast(1)).toEqual(['Sales']);
+    expect(boundNames(app)).toEqual(['Sales.audit']);
+  });
+
+  it('binds a method that the decorator was called for by hand', async () => {
+    @Injectable()
+    class Sales {
+      handle(): void {
+        received.add('called');
+      }
+    }
+    const descriptor = Object.getOwnPropertyDescriptor(Sales.prototype, 'handle') as TypedPropertyDescriptor<
+      () => void
+    >;
+    OnEvent('order.paid')(Sales.prototype, 'handle', descriptor);
+    const app = await start({ providers: [Sales] });
+    await app.get(EventService).emit('order.paid', 1);
+    expect(await received.atLeast(1)).toEqual(['called']);
+    expect(boundNames(app)).toEqual(['Sales.handle']);
+  });
+
+  it('subscribes in the order of the classes, those of providers before those of controllers', async () => {
+    const handles = (name: string): new () => object => {
+      class Handles {
+        @OnEvent('order.paid', { name })
+        handle(): void {}
+      }
+      return Handles;
+    };
+    @Controller()
+    class First extends handles('1 controller') {}
+    @Injectable()
+    class Second extends handles('2 provider') {}
+    @Injectable()
+    class Third extends handles('3 provider') {}
+    const app = await start({ controllers: [First], providers: [Third, Second] });
+    const { subscriptions } = app.get(EventService).status;
+    expect(subscriptions.map(({ name }) => name)).toEqual(['3 provider', '2 provider', '1 controller']);
+  });
+});
+
 describe('ways to provide a class with handlers', () => {
   @Injectable()
   class Mail {

@@ -22,12 +22,12 @@ export interface PatternMethod {
  * The `@EventPattern` methods that Nest would give this strategy: those of controllers, for its transport or for any.
  * @throws EventsConfigurationError if a pattern cannot be the name of an event, or two methods are called the same
  */
-export async function patternMethods(
+export function patternMethods(
   { transportId, options: { prefix = '' } }: EventsStrategy,
   modules: Iterable<Module>,
   scanner: MetadataScanner,
-): Promise<PatternMethod[]> {
-  const methods = await decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], scanner);
+): PatternMethod[] {
+  const methods = decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], scanner);
   const found = methods.flatMap(({ place, metadata }) => {
     const method = (place.type.prototype as Record<string, object>)[place.methodName] as object;
     const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;

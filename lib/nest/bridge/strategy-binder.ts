@@ -50,7 +50,7 @@ export class StrategyBinder {
     const config = this.moduleRef['container'].applicationConfig as ApplicationConfig;
     const globals = globalEnhancers ? config : undefined;
     const binder = new HandlerBinder(new EnhancerResolver(globals), this.options.guardDenied, RPC_VIEW);
-    const methods = await patternMethods(strategy, this.modules.values(), this.scanner);
+    const methods = patternMethods(strategy, this.modules.values(), this.scanner);
     for (const warning of [
       ...unansweredRequests(strategy, this.#hasOtherTransports),
       ...(globalEnhancers || strategy.options.globalEnhancers === false || methods.length === 0

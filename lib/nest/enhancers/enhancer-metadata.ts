@@ -24,24 +24,45 @@ export type DeclaredEnhancers = EnhancerSet<
   Enhancer<ExceptionFilter>
 >;
 
-const NONE: readonly never[] = Object.freeze([]);
+const NOTHING: readonly never[] = Object.freeze([]);
+const NO_ENHANCERS: DeclaredEnhancers = Object.freeze({
+  guards: NOTHING,
+  interceptors: NOTHING,
+  pipes: NOTHING,
+  filters: NOTHING,
+});
 
-/** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on the class, then on the method. */
-export function declaredEnhancers(type: Type, method: object): DeclaredEnhancers {
-  const of = <T>(key: string): readonly Enhancer<T>[] => {
-    const ofClass = Reflect.getMetadata(key, type) as Enhancer<T>[] | undefined;
-    const ofMethod = Reflect.getMetadata(key, method) as Enhancer<T>[] | undefined;
-    // Most handlers have none.
-    if (ofClass === undefined && ofMethod === undefined) return NONE;
-    return [...(ofClass ?? NONE), ...(ofMethod ?? NONE)];
-  };
+/** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on a class or on a method. */
+export function enhancersOn(target: object): DeclaredEnhancers {
+  const guards = Reflect.getMetadata(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
+  const interceptors = Reflect.getMetadata(INTERCEPTORS_METADATA, target) as
+    DeclaredEnhancers['interceptors'] | undefined;
+  const pipes = Reflect.getMetadata(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;
+  const filters = Reflect.getMetadata(EXCEPTION_FILTERS_METADATA, target) as
+    DeclaredEnhancers['filters'] | undefined;
+  // On most there are none.
+  if ((guards ?? interceptors ?? pipes ?? filters) === undefined) return NO_ENHANCERS;
   return {
-    guards: of(GUARDS_METADATA),
-    interceptors: of(INTERCEPTORS_METADATA),
-    pipes: of(PIPES_METADATA),
-    filters: of(EXCEPTION_FILTERS_METADATA),
+    guards: guards ?? NOTHING,
+    interceptors: interceptors ?? NOTHING,
+    pipes: pipes ?? NOTHING,
+    filters: filters ?? NOTHING,
   };
 }
+
+/** Those of the class, then those of the method. */
+export const joinedEnhancers = (
+  ofClass: DeclaredEnhancers,
+  ofMethod: DeclaredEnhancers,
+): DeclaredEnhancers =>
+  ofClass === NO_ENHANCERS
+    ? ofMethod
+    : {
+        guards: [...ofClass.guards, ...ofMethod.guards],
+        interceptors: [...ofClass.interceptors, ...ofMethod.interceptors],
+        pipes: [...ofClass.pipes, ...ofMethod.pipes],
+        filters: [...ofClass.filters, ...ofMethod.filters],
+      };
 
 export const hasEnhancers = (set: EnhancerSet<unknown, unknown, unknown, unknown>): boolean =>
   set.guards.length + set.interceptors.length + set.pipes.length + set.filters.length > 0;

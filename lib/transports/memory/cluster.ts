@@ -88,7 +88,8 @@ export class MemoryCluster {
     spec: SubscriptionSpec,
     consumer: Consumer,
     host: Host,
-    { limits, last }: { limits: StreamLimits; last: number },
+    limits: StreamLimits,
+    last: number,
     onStopped: (subscription: MemorySubscription) => void,
   ): MemorySubscription {
     const key = spec.broadcast ? Symbol(spec.durable) : spec.durable;

@@ -4,6 +4,8 @@ import type { Work } from './work';
 /** Deliveries in one turn of the event loop, so that handlers which only emit and return do not stop timers and sockets. */
 const BUDGET = 256;
 
+const NOBODY: readonly never[] = Object.freeze([]);
+
 /** Who takes deliveries. */
 export interface Member {
   /** Whether it takes one more at this moment. */
@@ -11,17 +13,22 @@ export interface Member {
   run(work: Work): void;
 }
 
+/** Where work comes from. */
+export interface Queue {
+  /** Takes the next piece of work, if there is one. */
+  take(): Work | undefined;
+}
+
 /** Hands the work of one durable or group to its members in turn, never in the caller's own stack. */
 export class Dispatcher<M extends Member> {
-  readonly #next: () => Work | undefined;
-  #members: readonly M[] = [];
+  readonly #queue: Queue;
+  #members: readonly M[] = NOBODY;
   #turn = 0;
   #woken = false;
   #budget = 0;
 
-  /** @param next takes the next piece of work, if there is one */
-  constructor(next: () => Work | undefined) {
-    this.#next = next;
+  constructor(queue: Queue) {
+    this.#queue = queue;
   }
 
   get members(): readonly M[] {
@@ -29,7 +36,8 @@ export class Dispatcher<M extends Member> {
   }
 
   join(member: M): void {
-    this.#members = this.#members.concat(member); // what is spread into a list leaves room for more
+    // What is spread into a list leaves room for more.
+    this.#members = this.#members.length === 0 ? [member] : this.#members.concat(member);
   }
 
   leave(member: M): void {
@@ -55,7 +63,7 @@ export class Dispatcher<M extends Member> {
   #dispatch(): void {
     for (let index = this.#freeMember(); index !== undefined; index = this.#freeMember()) {
       if (this.#budget === 0) return this.wake();
-      const work = this.#next();
+      const work = this.#queue.take();
       if (work === undefined) return;
       this.#budget--;
       this.#turn = index + 1;

@@ -26,10 +26,10 @@ interface Pending {
  * redriven to the handler. No event is a suspect of killing its process: that would take this broker with it.
  */
 export class MemoryDurable implements WorkSource {
-  readonly dispatcher = new Dispatcher<MemorySubscription>(() => this.#next());
-  readonly #pending = new Map<number, Pending>();
-  readonly #due = new Fifo<Pending>();
-  /** Made when something is redriven, which few durables ever see. */
+  readonly dispatcher = new Dispatcher<MemorySubscription>(this);
+  // Each is made when it is first needed: of a thousand durables, most see nothing for long.
+  #pending: Map<number, Pending> | undefined;
+  #due: Fifo<Pending> | undefined;
   #redriven: Set<Pending> | undefined;
   #filter: SubjectFilter;
 
@@ -50,7 +50,7 @@ export class MemoryDurable implements WorkSource {
 
   /** Whether the event is still to be handled. */
   needs({ sequence, name }: StoredEvent): boolean {
-    return this.#pending.has(sequence) || (sequence >= this.cursor && this.#filter(name));
+    return this.#pending?.has(sequence) === true || (sequence >= this.cursor && this.#filter(name));
   }
 
   /** Events of the stream that are still to be handled. */
@@ -59,10 +59,10 @@ export class MemoryDurable implements WorkSource {
   }
 
   get ready(): boolean {
-    if (this.#due.length > 0) return true;
+    if (this.#due !== undefined && this.#due.length > 0) return true;
     for (let sequence = Math.max(this.cursor, this.stream.first); sequence <= this.stream.last; sequence++) {
       const event = this.stream.get(sequence);
-      if (event !== undefined && this.#filter(event.name)) return this.#pending.size < MAX_ACK_PENDING;
+      if (event !== undefined && this.#filter(event.name)) return this.#hasRoom;
     }
     return false;
   }
@@ -83,27 +83,32 @@ export class MemoryDurable implements WorkSource {
   }
 
   discard(): void {
-    for (const { cancelRetry } of [...this.#pending.values(), ...(this.#redriven ?? [])]) cancelRetry?.();
-    this.#pending.clear();
+    for (const { cancelRetry } of [...(this.#pending?.values() ?? []), ...(this.#redriven ?? [])])
+      cancelRetry?.();
+    this.#pending?.clear();
     this.#redriven?.clear();
   }
 
-  // What is due again or redriven comes first; without failures the order is the stream's.
-  #next(): Work | undefined {
-    for (let due = this.#due.shift(); due !== undefined; due = this.#due.shift()) {
+  /** What is due again or redriven comes first; without failures the order is the stream's. */
+  take(): Work | undefined {
+    for (let due = this.#due?.shift(); due !== undefined; due = this.#due?.shift()) {
       if (this.#isKept(due)) return this.#work(due);
       this.#forget(due); // the stream's limits dropped it
     }
-    if (this.#pending.size >= MAX_ACK_PENDING) return undefined;
+    if (!this.#hasRoom) return undefined;
     this.cursor = Math.max(this.cursor, this.stream.first);
     while (this.cursor <= this.stream.last) {
       const event = this.stream.get(this.cursor++);
       if (event === undefined || !this.#filter(event.name)) continue;
       const pending = pendingOf(event);
-      this.#pending.set(event.sequence, pending);
+      (this.#pending ??= new Map()).set(event.sequence, pending);
       return this.#work(pending);
     }
     return undefined;
+  }
+
+  get #hasRoom(): boolean {
+    return this.#pending === undefined || this.#pending.size < MAX_ACK_PENDING;
   }
 
   #work(pending: Pending): Work {
@@ -134,18 +139,18 @@ export class MemoryDurable implements WorkSource {
   }
 
   #redeliver(pending: Pending): void {
-    this.#due.push(pending);
+    (this.#due ??= new Fifo()).push(pending);
     this.dispatcher.wake();
   }
 
   #isKept({ event }: Pending): boolean {
     if ('origin' in event) return true;
-    return this.#pending.has(event.sequence) && this.stream.get(event.sequence) !== undefined;
+    return this.#pending?.has(event.sequence) === true && this.stream.get(event.sequence) !== undefined;
   }
 
   #forget(pending: Pending): void {
     if ('origin' in pending.event) this.#redriven?.delete(pending);
-    else this.#pending.delete(pending.event.sequence);
+    else this.#pending?.delete(pending.event.sequence);
   }
 
   #originOf(event: StoredEvent | RedrivenEvent): RedrivenEvent['origin'] {

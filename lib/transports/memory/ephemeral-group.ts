@@ -25,7 +25,7 @@ interface Entry {
 
 /** A queue group of core NATS: what is published while it has members, kept in a bounded buffer. */
 export class EphemeralGroup implements WorkSource {
-  readonly dispatcher = new Dispatcher<MemorySubscription>(() => this.#next());
+  readonly dispatcher = new Dispatcher<MemorySubscription>(this);
   readonly #arriving = new Fifo<Entry>();
   readonly #buffer = new Fifo<Entry>();
   readonly #retries = new Set<() => void>();
@@ -116,7 +116,7 @@ export class EphemeralGroup implements WorkSource {
     });
   }
 
-  #next(): Work | undefined {
+  take(): Work | undefined {
     const entry = this.#buffer.shift();
     if (this.backlog === 0) this.#dropped = 0;
     if (entry === undefined) return undefined;

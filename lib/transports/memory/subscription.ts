@@ -27,7 +27,8 @@ const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
 
 /** One member of a durable or of an ephemeral group: runs the consumer, as often at once as it may. */
 export class MemorySubscription implements TransportSubscription, Member {
-  readonly #running = new Set<Work>();
+  /** Made at the first event. */
+  #running: Set<Work> | undefined;
   // Consumers run where they subscribed, not in the async context of whoever happened to publish.
   readonly #scope = new AsyncResource('VentaEventsSubscription');
   /** Made when somebody waits for it. */
@@ -49,12 +50,12 @@ export class MemorySubscription implements TransportSubscription, Member {
 
   get free(): boolean {
     const takes = this.#state === 'started' || this.#state === 'working-off';
-    return takes && this.#running.size < Math.min(this.#limit, this.spec.concurrency);
+    return takes && this.#runs < Math.min(this.#limit, this.spec.concurrency);
   }
 
   /** Whether it handles something at this moment, or is about to. */
   get busy(): boolean {
-    return this.#running.size > 0 || (this.free && this.source.ready);
+    return this.#runs > 0 || (this.free && this.source.ready);
   }
 
   get stopping(): boolean {
@@ -74,9 +75,10 @@ export class MemorySubscription implements TransportSubscription, Member {
   }
 
   run(work: Work): void {
-    this.#running.add(work);
+    const running = (this.#running ??= new Set());
+    running.add(work);
     void this.#consume(work.delivery).then((settlement) => {
-      if (!this.#running.delete(work)) return; // handed back meanwhile
+      if (!running.delete(work)) return; // handed back meanwhile
       const dying = this.#state === 'stopping' && settlement.kind === 'dead-letter';
       work.settle(dying ? HAND_BACK : settlement, this.host);
       if (this.#done) this.#finish();
@@ -102,8 +104,12 @@ export class MemorySubscription implements TransportSubscription, Member {
     this.source.dispatcher.wake();
   }
 
+  get #runs(): number {
+    return this.#running?.size ?? 0;
+  }
+
   get #done(): boolean {
-    if (!this.stopping || this.#running.size > 0) return false;
+    if (!this.stopping || this.#runs > 0) return false;
     return this.#state !== 'working-off' || this.source.backlog === 0;
   }
 
@@ -120,8 +126,8 @@ export class MemorySubscription implements TransportSubscription, Member {
   #finish(): void {
     this.#state = 'stopped';
     this.#cancelDeadline?.();
-    const handedBack = [...this.#running];
-    this.#running.clear();
+    const handedBack = [...(this.#running ?? [])];
+    this.#running?.clear();
     for (const work of handedBack) work.settle(HAND_BACK, this.host);
     this.onStopped(this);
     this.#resolveStopped?.();

@@ -102,13 +102,18 @@ export class MemoryTransport implements EventTransport {
   }
 
   /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
-  async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
-    const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
-    const position = { limits: this.#limits, last };
-    const subscription = cluster.subscribe(spec, consumer, this.#host, position, this.#onStopped);
-    this.#subscriptions.add(subscription);
-    this.#apps.add(spec.app);
-    return subscription;
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
+    try {
+      const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
+      const subscription = cluster.subscribe(spec, consumer, this.#host, this.#limits, last, this.#onStopped);
+      this.#subscriptions.add(subscription);
+      this.#apps.add(spec.app);
+      return Promise.resolve(subscription);
+    } catch (error) {
+      // What was thrown is passed on as it is.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      return Promise.reject(error);
+    }
   }
 
   status(): TransportStatus {

@@ -16,6 +16,7 @@ const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
 /** With fewer milliseconds left, no server can be expected to answer. */
 const LAST_TRY = 40;
+const PROBE = Buffer.from('?');
 
 /** What a connection tells those who work with it. Called one by one; what a listener throws is logged. */
 export interface ConnectionListener {
@@ -42,6 +43,7 @@ export class NatsLink {
   #closing = false;
   #probe: NodeJS.Timeout | undefined;
   #sharedFlush: Promise<void> | undefined;
+  #unheard: string | undefined;
 
   constructor(options: NatsTransportOptions) {
     this.#options = options;
@@ -144,18 +146,29 @@ export class NatsLink {
     for (const subscription of this.#subscriptions) void subscription.tick();
   }
 
+  /** Whether the server lets a publish to this subject pass; as `deniedPublish`. */
+  async permitsPublish(subject: string, timeout: number): Promise<boolean> {
+    return (await this.deniedPublish([subject], timeout)) === undefined;
+  }
+
   /**
-   * Publishes what must be harmless there, and tells whether the server lets it pass.
+   * Publishes what must be harmless there, and tells which of these subjects the server denies, the first of them.
    * @param timeout milliseconds; of those who ask at once, the first one's counts
    * @throws when the server does not answer
    */
-  async permitsPublish(subject: string, timeout: number): Promise<boolean> {
-    const before = this.refusals.lastNumber('publish', subject);
-    this.nc.publish(subject, '?', { reply: createInbox(this.#inboxPrefix) });
+  async deniedPublish(subjects: readonly string[], timeout: number): Promise<string | undefined> {
+    const before = subjects.map((subject) => this.refusals.lastNumber('publish', subject));
+    // Nobody listens to what comes back: one inbox will do for all that is ever asked.
+    const reply = (this.#unheard ??= createInbox(this.#inboxPrefix));
+    for (const subject of subjects) this.nc.publish(subject, PROBE, { reply });
     await this.#flushTogether(timeout);
-    if (this.refusals.lastNumber('publish', subject) !== before) return false;
-    this.refusals.lift('publish', subject);
-    return true;
+    let denied: string | undefined;
+    for (const [index, subject] of subjects.entries()) {
+      if (this.refusals.lastNumber('publish', subject) === before[index])
+        this.refusals.lift('publish', subject);
+      else denied ??= subject;
+    }
+    return denied;
   }
 
   listen(listener: ConnectionListener): () => void {

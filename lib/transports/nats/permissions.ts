@@ -12,12 +12,9 @@ export async function assertPublishPermitted(
   subjects: readonly string[],
   timeout: number,
 ): Promise<void> {
-  const permitted = await Promise.all(
-    subjects.map((subject) =>
-      until(timeout, `publishing to '${subject}'`, () => link.permitsPublish(subject, timeout)),
-    ),
+  const denied = await until(timeout, `publishing to '${subjects.join("' and '")}'`, () =>
+    link.deniedPublish(subjects, timeout),
   );
-  const denied = subjects[permitted.indexOf(false)];
   if (denied === undefined) return;
   throw new EventsError(
     'permission_denied',
