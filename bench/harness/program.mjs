@@ -1,7 +1,7 @@
 import { fork } from 'node:child_process';
 
 /** A ceiling, for machines that are busy. */
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 600_000;
 
 /**
  * Runs a program that sends its results by IPC, one message a step, and ends when it is told to.
