@@ -195,10 +195,10 @@ describe('what is made for an event', () => {
       ) {}
       @UseInterceptors(Interceptor)
       @OnEvent('user.created')
-      handle(number: number, { attempt, signal }: EventContext): void {
+      handle(number: number, context: EventContext): void {
         if (number % 500 === 0) {
-          for (const each of [this, this.request, signal]) living.add(new WeakRef(each));
-          if (attempt === 1) throw new Error('the first attempt fails');
+          for (const each of [this, context, context.signal]) living.add(new WeakRef(each));
+          if (context.attempt === 1) throw new Error('the first attempt fails');
         }
         if (++handled % 1000 === 0) received.add(handled);
       }
