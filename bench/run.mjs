@@ -18,6 +18,7 @@ import {
   machineLines,
   microTable,
   restartTable,
+  soakTable,
   startUpTable,
   throughputTable,
 } from './report/tables.mjs';
@@ -25,11 +26,13 @@ import { GROWTH, growth } from './suites/growth.mjs';
 import { heap } from './suites/heap.mjs';
 import { LATENCY, latency } from './suites/latency.mjs';
 import { micro } from './suites/micro.mjs';
+import { soak } from './suites/soak.mjs';
 import { restart, startUp } from './suites/start-up.mjs';
 import { CORE, core, DRAIN, drain, jetStream, STREAM } from './suites/throughput.mjs';
 
 const HERE = import.meta.dirname;
-const HEAP_EVENTS = 1_000_000;
+const HEAP_EVENTS = 300_000;
+const SOAK = { memory: 1_000_000, stored: 200_000, steps: 10 };
 const say = (line) => process.stderr.write(`${line}\n`);
 
 const { values } = parseArgs({
@@ -77,6 +80,19 @@ const SUITES = {
       `Live heap over ${HEAP_EVENTS} events, core NATS`,
       heapTable(await heap(server, { events: HEAP_EVENTS, steps: 10, say }), HEAP_EVENTS),
     ),
+  soak: async (server) => {
+    const { memory, server: stored } = await soak(server, { ...SOAK, say });
+    const counted = ({ retried }) => `${retried} attempts failed and were followed by another.`;
+    return section(
+      'Soak: retries and request-scoped handlers',
+      'Emitted and handled in one process, what is there after a collection. Every event is handled by a plain handler, each ' +
+        'tenth also by one that is made for it, and one in a hundred by one whose first attempt fails. All are accounted for.',
+      `On \`memory://\`, which keeps the last 100,000 events. ${counted(memory)}`,
+      soakTable(memory),
+      `On the server. ${counted(stored)}`,
+      soakTable(stored),
+    );
+  },
   growth: async (server) => {
     const parts = [];
     for (const curve of GROWTH) {

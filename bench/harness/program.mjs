@@ -1,6 +1,7 @@
 import { fork } from 'node:child_process';
 
-const TIMEOUT_MS = 120_000;
+/** A ceiling, for machines that are busy. */
+const TIMEOUT_MS = 600_000;
 
 /**
  * Runs a program that sends its results by IPC, one message a step, and ends when it is told to.

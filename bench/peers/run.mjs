@@ -15,7 +15,7 @@ import { build } from '../../scripts/setup.mjs';
 import { machine } from '../harness/machine.mjs';
 import { measure } from '../harness/rounds.mjs';
 import { withServer } from '../harness/server.mjs';
-import { latencyTable, machineLines, throughputTable } from '../report/tables.mjs';
+import { latencyTable, machineLines, throughputTable, timesTable } from '../report/tables.mjs';
 import { DEFAULT_STREAM, OUR_CORE, OUR_STREAM, RAW_CORE, RAW_STREAM } from '../suites/contenders.mjs';
 import { latency } from '../suites/latency.mjs';
 import { withRabbitMq, withRedis } from './servers.mjs';
@@ -28,6 +28,7 @@ const NEST_11 = {
   key: 'nest-11',
   title: 'Nest 11, NATS transport',
   module: at('contenders', 'nest-11-nats.mjs'),
+  goal: 2.3,
 };
 const NEST_12 = {
   key: 'nest-12',
@@ -40,22 +41,38 @@ const intercepted = ({ key, title, module }) => ({
   module,
   options: { interceptor: true },
 });
-const CORE = [RAW_CORE, OUR_CORE, NEST_11, intercepted(NEST_11), NEST_12, intercepted(NEST_12)];
+/** `goal`: how many times its rate ours is to be. */
+const CORE = [
+  { ...RAW_CORE, goal: 1.3 },
+  OUR_CORE,
+  NEST_11,
+  intercepted(NEST_11),
+  NEST_12,
+  intercepted(NEST_12),
+];
 const durable = (redis, rabbitMq) => [
-  RAW_STREAM,
-  DEFAULT_STREAM,
+  { ...RAW_STREAM, goal: 1.8 },
+  { ...DEFAULT_STREAM, goal: 3 },
   OUR_STREAM,
   {
     key: 'plugins',
     title: '@nestjs-plugins/nestjs-nats-jetstream-transport',
     module: at('contenders', 'nestjs-plugins-jetstream.mjs'),
+    goal: 3.5,
   },
-  { key: 'bullmq', title: 'BullMQ, concurrency 100', module: at('contenders', 'bullmq.mjs'), server: redis },
+  {
+    key: 'bullmq',
+    title: 'BullMQ, concurrency 100',
+    module: at('contenders', 'bullmq.mjs'),
+    server: redis,
+    goal: 5,
+  },
   {
     key: 'rabbitmq',
     title: '@golevelup/nestjs-rabbitmq, confirms, prefetch 100',
     module: at('contenders', 'golevelup-rabbitmq.mjs'),
     server: rabbitMq,
+    goal: 2.5,
   },
 ];
 
@@ -86,10 +103,10 @@ const SUITES = {
   },
 };
 
-/** The same results the other way round: what the targets are about. */
+/** The same results the other way round: what the goals are about. */
 const ofUs = (contenders, results) => [
-  'The same rounds, by `@venta/events`:',
-  throughputTable(contenders, results, 'events'),
+  'How many times the rate of each the one of `@venta/events` was in the same rounds:',
+  timesTable(contenders, results, 'events'),
 ];
 
 const chosen = values.only?.split(',') ?? Object.keys(SUITES);
@@ -115,7 +132,9 @@ await withServer((nats) =>
         'Nest 12': versionOf('@nestjs/microservices', at('nest-12')),
       });
       const sections = [];
+      const began = performance.now();
       for (const name of chosen) sections.push(...(await SUITES[name]({ nats, redis, rabbitMq })));
+      facts.took = `${((performance.now() - began) / 1000).toFixed(0)} s`;
       const report = [
         '# Results with peers',
         'Written by `npm run bench:peers`; how it measures and how to read it: [README.md](../README.md). Ratios are medians ' +

@@ -112,6 +112,34 @@ export function heapTable(steps, events) {
   );
 }
 
+/** What was in the process after each step of a soak. */
+export const soakTable = ({ steps }) =>
+  table(
+    ['events', 'heap, MB', 'timers', 'handles', 'listeners', 'outlived their event'],
+    steps.map(({ events, heap, timers, handles, listeners, kept }) => [
+      events,
+      digits(heap / 2 ** 20, 1),
+      timers,
+      handles,
+      listeners,
+      kept,
+    ]),
+  );
+
+/** The base's rate by that of each other, where it has a goal beside that. */
+export const timesTable = (contenders, results, base) =>
+  table(
+    ['', 'times its rate', 'goal', ''],
+    contenders
+      .filter(({ key }) => key !== base)
+      .map(({ key, title, goal }) => {
+        const rates = (of) => results[of].map(({ rate }) => rate);
+        const times = spread(ratios(rates(base), rates(key)));
+        if (goal === undefined) return [title, range(times), '', ''];
+        return [title, range(times), `≥ ${goal}`, times.median >= goal ? 'reached' : 'NOT REACHED'];
+      }),
+  );
+
 export const gatesTable = (judged) =>
   table(
     ['gate', 'limit', 'measured: median (quartiles)', ''],

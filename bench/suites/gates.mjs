@@ -72,6 +72,25 @@ export const GATES = [
     needs: 'heap',
     of: ({ heap }) => spread([grown(heap, 'publisher') + grown(heap, 'subscriber')]),
   },
+  {
+    name: 'soak: heap that grows with events, retries and request-scoped handlers',
+    unit: 'MB',
+    most: 2,
+    needs: 'soak',
+    of: ({ soak }) => spread([worst(soak, ({ heap }) => heap / MEGABYTE)]),
+  },
+  {
+    name: 'soak: timers, handles and listeners that grow with them',
+    most: 2,
+    needs: 'soak',
+    of: ({ soak }) => spread([worst(soak, ({ timers, handles, listeners }) => timers + handles + listeners)]),
+  },
+  {
+    name: 'soak: contexts, signals and handler instances that outlive their event, of some thousands',
+    most: 20,
+    needs: 'soak',
+    of: ({ soak }) => spread([Math.max(...[soak.memory, soak.server].map(({ steps }) => steps.at(-1).kept))]),
+  },
 ];
 
 /** @returns each gate with its `spread`, the value that counts, and whether it `holds` */
@@ -94,3 +113,12 @@ const added = ({ with: having, without }, pick) => {
 
 /** The first step still fills caches; from then on nothing may grow. */
 const grown = (heap, side) => (median(heap.slice(-2).map((each) => each[side])) - heap[0][side]) / MEGABYTE;
+
+/** The growth of what is there in the last two steps, in the run where it is more. */
+const worst = ({ memory, server }, pick) =>
+  Math.max(
+    ...[memory, server].map(({ steps, warm }) => {
+      const values = steps.slice(warm).map(pick);
+      return median(values.slice(-2)) - values[0];
+    }),
+  );

@@ -67,7 +67,11 @@ export interface SubscriptionSpec {
   readonly maxDeliveries: number;
 }
 
-/** One subscription at the broker. */
+/**
+ * One subscription at the broker. However slow its consumer is, this process holds a bounded number of its events beside
+ * those that run: at most 500 of a durable one, whose rest waits at the broker or goes to other instances, and 1,000, or
+ * `concurrency` ten times if that is more, of an ephemeral one, which drops what comes then and tells how many in `problems`.
+ */
 export interface TransportSubscription {
   /** Begins to deliver. Until then the broker keeps what arrives. */
   start(): void;

@@ -173,7 +173,7 @@ describe('a request-scoped class', () => {
 });
 
 describe('what is made for an event', () => {
-  it('is released with it: 100,000 events leave nothing behind', async () => {
+  it('is released with it, failures and retries included: 100,000 events leave nothing behind', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;
     const living = new Set<WeakRef<object>>();
@@ -195,29 +195,46 @@ describe('what is made for an event', () => {
       ) {}
       @UseInterceptors(Interceptor)
       @OnEvent('user.created')
-      handle(): void {
-        if (++handled % 1000 !== 0) return;
-        living.add(new WeakRef(this));
-        received.add(handled);
+      handle(number: number, context: EventContext): void {
+        if (number % 500 === 0) {
+          for (const each of [this, context, context.signal]) living.add(new WeakRef(each));
+          if (context.attempt === 1) throw new Error('the first attempt fails');
+        }
+        if (++handled % 1000 === 0) received.add(handled);
       }
     }
     let handled = 0;
+    let emitted = 0;
     // Ephemeral, so that the broker keeps nothing either.
     const app = await start({ providers: [Handler, Transient] }, { delivery: 'ephemeral' });
     const service = app.get(EventService);
     const heaps: number[] = [];
+    const timers: number[] = [];
+    const listeners: number[] = [];
     for (let thousands = 1; thousands <= 100; thousands++) {
       // Few at once: instances that live through a collection make it dear.
       for (let tens = 0; tens < 20; tens++) {
-        await Promise.all(Array.from({ length: 50 }, () => service.emit('user.created', 1)));
+        await Promise.all(Array.from({ length: 50 }, () => service.emit('user.created', emitted++)));
       }
       await received.atLeast(thousands);
       if (thousands % 10 > 0) continue;
       collect();
       heaps.push(process.memoryUsage().heapUsed);
+      timers.push(process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length);
+      listeners.push(process.eventNames().reduce((sum, name) => sum + process.listenerCount(name), 0));
     }
     const alive = [...living].filter((each) => each.deref() !== undefined).length;
-    expect(alive).toBeLessThanOrEqual(2);
+    const [counted] = await eventually(
+      async () => service.status.subscriptions,
+      ([each]) => each?.running === 0,
+      () => 'the last event has not ended',
+    );
+    expect(counted).toMatchObject({ succeeded: 100_000, retried: 200, deadLettered: 0 });
+    // The last event's are still at hand.
+    expect(alive).toBeLessThanOrEqual(6);
+    // One of the test's own may be among them.
+    expect(timers[9]).toBeLessThanOrEqual((timers[0] as number) + 1);
+    expect(listeners[9]).toBe(listeners[0]);
     // 80,000 events whose instances stayed would be 100 MB and more.
     expect((heaps[9] as number) - (heaps[1] as number)).toBeLessThan(8 * 1024 * 1024);
   }, 300_000);

@@ -2,6 +2,7 @@ import type { DeadLetterFilter } from '../../core/dead-letter-filter';
 import type { DeadLetter } from '../../core/dead-letter-reading';
 import { decoding } from '../../core/decoding';
 import type { EventContext } from '../../core/event-context';
+import type { EmitLimits } from '../../core/emit-gate';
 import type { EmittedData, EventHandler, EventName } from '../../core/event-map';
 import type { EmitOptions } from '../../core/emitter';
 import { EventService } from '../../core/event-service';
@@ -27,6 +28,8 @@ export interface Received {
 // Short, and without chance: the suite asks when something happens, not how long policies are.
 const RETRY: RetryPolicy = { attempts: 5, delay: 40, backoff: 'fixed', maxDelay: 1000, jitter: 0 };
 
+const PENDING_EMITS: EmitLimits = { inFlight: 4096, waiting: 100_000, bytes: 256 * 1024 * 1024 };
+
 // Handlers of the suite fail on purpose.
 const SILENT: EventsLogger = { error: () => {}, warn: () => {}, log: () => {}, debug: () => {} };
 
@@ -36,6 +39,8 @@ export interface InstanceOptions {
   readonly shutdownTimeout?: number;
   /** Default: 5. */
   readonly maxRedrives?: number;
+  /** Default: more than a test emits. */
+  readonly pendingEmits?: EmitLimits;
 }
 
 /** What one test works with: service instances on the broker of this test, all of them closed at its end. */
@@ -74,7 +79,7 @@ export class Harness {
       },
       shutdownTimeout: options.shutdownTimeout ?? 10_000,
       maxRedrives: options.maxRedrives ?? 5,
-      pendingEmits: { inFlight: 4096, waiting: 100_000, bytes: 256 * 1024 * 1024 },
+      pendingEmits: options.pendingEmits ?? PENDING_EMITS,
       publishTimeout: 10_000,
       consume: true,
       logger: SILENT,

@@ -1,3 +1,4 @@
+import { backPressure } from './back-pressure';
 import type { Chapter } from './chapter';
 import { deadLetterService } from './dead-letter-service';
 import { deadLetters } from './dead-letters';
@@ -24,6 +25,7 @@ const CHAPTERS: Readonly<Record<string, Chapter>> = {
   subscriptions,
   retries,
   limits,
+  'back-pressure': backPressure,
   'dead letters': deadLetters,
   'dead-letter service': deadLetterService,
   redrives,

@@ -6,6 +6,7 @@ import type { Chapter } from './chapter';
 import { Collector, sleep } from './collector';
 import type { ServiceInstance } from './harness';
 import { range, sortedDataOf } from './numbers';
+import { roundTrip } from './round-trip';
 
 /** Milliseconds. */
 const PAUSE = 100;
@@ -225,12 +226,4 @@ class Held {
     this.#holding = false;
     this.finish(Infinity);
   }
-}
-
-/** An event of its own goes to the broker and comes back: what was to happen before has happened. */
-async function roundTrip(service: ServiceInstance): Promise<void> {
-  const name = `round.trip-${Math.random().toString(36).slice(2)}`;
-  const returned = await service.collect(name);
-  await service.emit(name, null);
-  await returned.atLeast(1);
 }

@@ -74,6 +74,13 @@ export class MemoryCluster {
     return stored;
   }
 
+  /** Resolves when more can be published, and is `undefined` if it can. */
+  get room(): Promise<unknown> | undefined {
+    let full: Promise<void>[] | undefined;
+    for (const { room } of this.#groups.values()) if (room !== undefined) (full ??= []).push(room);
+    return full && Promise.all(full);
+  }
+
   /** The outbound message as this cluster holds it. */
   accept(message: OutboundMessage, { clock }: Host): BrokerMessage {
     return toBrokerMessage(this.id, message, clock.now());

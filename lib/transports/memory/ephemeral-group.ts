@@ -15,6 +15,9 @@ import { afterDelay, type Host, type Outcome, type Work } from './work';
  */
 const ARRIVALS = 128;
 
+/** Messages on their way to the buffer from which on who publishes has to wait, as at a full socket. */
+const MAX_ARRIVING = 1024;
+
 interface Entry {
   readonly message: BrokerMessage;
   /** Unique in the cluster. */
@@ -33,6 +36,8 @@ export class EphemeralGroup implements WorkSource {
   /** Dropped since the buffer was last empty. */
   #dropped = 0;
   #receiving = false;
+  #room: Promise<void> | undefined;
+  #makeRoom = (): void => {};
 
   /**
    * @param host of the first member, which speaks for the group
@@ -57,6 +62,21 @@ export class EphemeralGroup implements WorkSource {
     if (!this.#filter(message.name)) return;
     this.#arriving.push({ message, number, attempts: 0, firstFailedAt: undefined });
     this.#receive();
+  }
+
+  /**
+   * Resolves when there is room for more to arrive; `undefined` if there is. Who publishes waits for it: a program that
+   * emits in a loop gives this process no turn in which anything could be taken, or dropped.
+   */
+  get room(): Promise<void> | undefined {
+    if (this.#arriving.length < MAX_ARRIVING) return undefined;
+    return (this.#room ??= new Promise((resolve) => {
+      this.#makeRoom = () => {
+        this.#room = undefined;
+        this.#makeRoom = () => {};
+        resolve();
+      };
+    }));
   }
 
   get backlog(): number {
@@ -85,6 +105,7 @@ export class EphemeralGroup implements WorkSource {
     this.#retries.clear();
     this.#arriving.clear();
     this.#buffer.clear();
+    this.#makeRoom();
     if (lost > 0) this.host.logger.warn(`${lost} events of ${this.#who} were lost when it stopped`);
   }
 
@@ -112,6 +133,7 @@ export class EphemeralGroup implements WorkSource {
         else if (++this.#dropped === 1) this.host.logger.warn(this.#describeDrops());
       }
       this.dispatcher.wake();
+      if (this.#arriving.length <= MAX_ARRIVING / 2) this.#makeRoom();
       if (this.#arriving.length > 0) this.#receive();
     });
   }

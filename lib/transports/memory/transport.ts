@@ -97,6 +97,8 @@ export class MemoryTransport implements EventTransport {
       );
     }
     const stored = cluster.publish(message, outbound.messageId, this.#host);
+    const { room } = cluster;
+    if (room !== undefined) await room;
     if (stored === undefined || this.#options.delivery === 'ephemeral') return { duplicate: false };
     return { ...stored, stream: cluster.id };
   }

@@ -78,6 +78,32 @@ describe('an ephemeral subscription of a memory broker', () => {
     expect(setup.log.warnings).toEqual([]);
   });
 
+  it('holds a bounded number of events of a program that emits without a pause: it has to wait, and is told of drops', async () => {
+    const app = await setup.app({ delivery: 'ephemeral' });
+    const slow = await Handler.bound(app, EPHEMERAL);
+    for (let i = 0; i < 20_000; i++) await app.publish(setup.message(String(i)));
+    const [problem] = app.status().problems;
+    const dropped = Number(/ (\d+) dropped/.exec(problem ?? '')?.[1]);
+    // The buffer, and what is on its way to it.
+    expect(20_000 - dropped).toBeLessThan(1000 + 1200);
+    expect(setup.log.warnings).toHaveLength(1);
+
+    slow.subscription.start();
+    const texts = await slow.received(1000);
+    expect([texts[0], texts[999]]).toEqual(['0', '999']);
+  });
+
+  it('lets those go who wait for room when it stops', async () => {
+    const app = await setup.app({ delivery: 'ephemeral' });
+    const slow = await Handler.bound(app, EPHEMERAL);
+    const published = Promise.all(
+      Array.from({ length: 2000 }, (_, i) => app.publish(setup.message(String(i)))),
+    );
+    await slow.subscription.stop(0);
+    await published;
+    expect(setup.log.warnings).toEqual([expect.stringMatching(/^2000 events of .*'Mail.send'.* lost/)]);
+  });
+
   it('drops the newest beyond its buffer, warns once a burst, and shows it until it has caught up', async () => {
     const app = await setup.app({ delivery: 'ephemeral' });
     const slow = await Handler.bound(app, EPHEMERAL);
