@@ -81,7 +81,8 @@ const encoded = codec.encode(data);
 await events.emit(EVENT_NAME, data);
 const headers = { ...emitted.last.headers, 'Nats-Msg-Id': emitted.last.messageId };
 const block = encodeHeaders(headers);
-const stored = { ...emitted.last, block };
+const { name, body } = emitted.last;
+const stored = { name, body, block };
 
 const handlers = app.get('Handlers');
 const creator = app.get(ExternalContextCreator);

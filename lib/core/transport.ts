@@ -8,7 +8,7 @@ export type DeliveryMode = 'durable' | 'ephemeral';
 /** Where a durable starts when it is created: what comes from now on, all that is stored, or from a moment. */
 export type StartFrom = 'new' | 'first' | Date;
 
-/** An encoded event on its way to the broker. */
+/** An encoded event on its way to the broker. Some of it is made when it is read: a copy made with `...` has not all of it. */
 export interface OutboundMessage {
   readonly name: string;
   /** The broker stores one message per id inside its duplicate window. */

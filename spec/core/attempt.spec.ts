@@ -71,7 +71,7 @@ describe.each([false, true])('an attempt (observed: %s)', (observed) => {
       }),
       'ack',
     ],
-    ['that throws nothing at all', () => Promise.reject(undefined), 'undefined'],
+    ['that throws what is no error', () => Promise.reject('text' as unknown as Error), 'text'],
   ])('%s is settled by it', async (_title, run, expected) => {
     expect(await outcome(consumer(run, { observed }))).toBe(expected);
   });

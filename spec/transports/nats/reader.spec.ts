@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { connect, type NatsConnection } from 'nats';
+import { connect, type NatsConnection, type Status } from 'nats';
 import { Kind, Parser, type ParserEvent } from 'nats/lib/nats-base-client/parser';
 import { Collector } from '../../../lib/testing/conformance/collector';
 import { Reader } from '../../../lib/transports/nats/reader';
@@ -192,7 +192,7 @@ describe('the reader', () => {
 
     const statuses = nc.status()[Symbol.asyncIterator]();
     await nc.reconnect();
-    for (let type = ''; type !== 'reconnect';) type = (await statuses.next()).value.type as string;
+    for (let type = ''; type !== 'reconnect';) type = ((await statuses.next()).value as Status).type;
     nc.publish('a', '2');
     await byClient.atLeast(1);
     reader.install();
