@@ -2,7 +2,7 @@ import type { NatsConnection } from 'nats';
 import { asMsgHdrs } from './header-block';
 import type { WireMessage } from './wire-message';
 
-/** Bytes that are gathered before they are handed to the client; so many does it gather itself. */
+/** Bytes that are gathered before they are sent: the server works on them while the next are written. */
 const FLUSH_AT = 32 * 1024;
 const CHUNK = 2 * FLUSH_AT;
 /** More than the command line of any publish takes. */
@@ -11,6 +11,7 @@ const COMMAND = 1024;
 // What the client's class has and its interface does not.
 interface Protocol {
   sendCommand(command: Uint8Array): void;
+  flushPending(): void;
   outMsgs: number;
   outBytes: number;
 }
@@ -33,7 +34,10 @@ export class Frames {
   constructor(nc: NatsConnection) {
     this.#nc = nc;
     const { protocol } = nc as NatsConnection & { protocol?: Partial<Protocol> };
-    this.#protocol = typeof protocol?.sendCommand === 'function' ? (protocol as Protocol) : undefined;
+    this.#protocol =
+      typeof protocol?.sendCommand === 'function' && typeof protocol.flushPending === 'function'
+        ? (protocol as Protocol)
+        : undefined;
   }
 
   /** Sent at the end of the current microtasks, or with `flush`. @throws NatsError what the client throws of a publish */
@@ -103,7 +107,10 @@ export class Frames {
 
   #written(): void {
     this.#messages++;
-    if (this.#to - this.#from >= FLUSH_AT) return this.flush();
+    if (this.#to - this.#from >= FLUSH_AT) {
+      this.flush();
+      return this.#protocol?.flushPending();
+    }
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {

@@ -43,8 +43,6 @@ class Pending {
   /** Some try got no answer: the message may be stored. */
   unanswered = false;
   problem = 'not connected to NATS';
-  /** It waits in the outbox. */
-  queued = false;
 
   constructor(
     readonly message: WireMessage,
@@ -75,7 +73,6 @@ export class StreamPublisher {
   readonly #link: NatsLink;
   readonly #prefix: string;
   readonly #pending = new Map<number, Pending>();
-  #outbox: Pending[] = [];
   #next = 0;
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
@@ -86,7 +83,8 @@ export class StreamPublisher {
     link.subscribe(`${this.#prefix}*`, { onMessage: (msg) => this.#onReply(msg) });
     link.listen({
       reconnected: () => {
-        for (const entry of this.#pending.values()) this.#again(entry);
+        const now = Date.now();
+        for (const entry of this.#pending.values()) this.#send(entry, now);
       },
       disconnected: () => {
         for (const entry of this.#pending.values()) this.#unknown(entry, 'the connection was lost');
@@ -110,26 +108,8 @@ export class StreamPublisher {
       const entry = new Pending(message, target, this.#next++, now, resolve, reject);
       this.#pending.set(entry.number, entry);
       this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
-      if (this.#link.connected) this.#again(entry);
+      if (this.#link.connected) this.#send(entry, now);
     });
-  }
-
-  /** Sends it with all that is to be sent in this turn of the event loop: one write to the socket, not one for each. */
-  #again(entry: Pending): void {
-    if (entry.queued) return;
-    entry.queued = true;
-    if (this.#outbox.push(entry) === 1) setImmediate(() => this.#flush());
-  }
-
-  #flush(): void {
-    const outbox = this.#outbox;
-    this.#outbox = [];
-    const now = Date.now();
-    for (const entry of outbox) {
-      entry.queued = false;
-      // Cut off meanwhile, it is sent at the reconnect; settled meanwhile, not at all.
-      if (this.#link.connected && this.#pending.has(entry.number)) this.#send(entry, now);
-    }
   }
 
   #send(entry: Pending, now: number): void {
@@ -161,7 +141,7 @@ export class StreamPublisher {
         this.#unknown(entry, 'no acknowledgement came');
       }
       if (now >= entry.deadline) this.#giveUp(entry, entry.problem);
-      else if (now >= entry.nextTry && this.#link.connected) this.#again(entry);
+      else if (now >= entry.nextTry && this.#link.connected) this.#send(entry, now);
     }
   }
 
@@ -254,7 +234,7 @@ export class StreamPublisher {
   close(): void {
     this.#closed = true;
     // What was emitted in this turn of the event loop is still sent.
-    this.#flush();
+    this.#link.frames.flush();
     clearInterval(this.#sweep);
     for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
   }
