@@ -78,16 +78,28 @@ export function findDatePaths(value: unknown, depth: number): DatePaths {
   if (depth > MAX_DEPTH || typeof source.toJSON === 'function') throw NOT_PLAIN;
   if (Array.isArray(value)) return findInArray(value, depth);
   let paths: string[] | undefined;
-  for (const key of Object.keys(source)) {
-    const child = source[key];
-    if (child === undefined) continue;
-    const found = findDatePaths(child, depth + 1);
-    if (found === undefined) continue;
-    paths ??= [];
-    const token = pointerToken(key);
-    for (const path of found) paths.push(token + path);
+  // A list of the keys is needed only where a prototype may have some too.
+  if (prototype === Object.prototype) {
+    for (const key in source) paths = joined(paths, key, source[key], depth);
+  } else {
+    for (const key of Object.keys(source)) paths = joined(paths, key, source[key], depth);
   }
   return paths;
+}
+
+/** With those in the value of a key. */
+function joined(
+  paths: string[] | undefined,
+  key: string,
+  child: unknown,
+  depth: number,
+): string[] | undefined {
+  const found = child === undefined ? undefined : findDatePaths(child, depth + 1);
+  if (found === undefined) return paths;
+  const all = paths ?? [];
+  const token = pointerToken(key);
+  for (const path of found) all.push(token + path);
+  return all;
 }
 
 function findInArray(slots: readonly unknown[], depth: number): DatePaths {

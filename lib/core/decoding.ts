@@ -15,7 +15,7 @@ export function decoding(codec: JsonCodec): Stage {
         if (!(error instanceof EventsError)) throw error;
         throw new NonRetryableError(error.message, { reason: 'undecodable', cause: error });
       }
-      return next();
+      return next(event);
     },
   };
 }

@@ -20,6 +20,7 @@ const clean = (value: string | undefined): string | undefined =>
 /** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
 export class InboundEvent implements ConsumeContext {
   data: unknown = undefined;
+  #id: string | undefined;
   #headers: EventHeaders | undefined;
   #abort: AbortController | undefined;
   #inContext: (<R>(run: () => R) => R) | undefined;
@@ -32,7 +33,7 @@ export class InboundEvent implements ConsumeContext {
   ) {}
 
   get id(): string {
-    return clean(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId;
+    return (this.#id ??= clean(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId);
   }
 
   get name(): string {
@@ -51,7 +52,10 @@ export class InboundEvent implements ConsumeContext {
 
   get correlationId(): string {
     const { headers } = this.delivery;
-    return clean(headers[CE.correlationId]) ?? clean(headers['x-correlation-id']) ?? this.id;
+    const correlationId = headers[CE.correlationId];
+    // So it is where one event begins what others follow from.
+    if (correlationId === this.id) return correlationId;
+    return clean(correlationId) ?? clean(headers['x-correlation-id']) ?? this.id;
   }
 
   get causationId(): string | undefined {

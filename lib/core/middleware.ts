@@ -42,7 +42,7 @@ export type ConsumeStep = (event: InboundEvent) => unknown;
  */
 export interface Stage {
   publish?(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt>;
-  consume?(event: InboundEvent, next: () => unknown): unknown;
+  consume?(event: InboundEvent, next: ConsumeStep): unknown;
   /** Whether it looks at what `next` gives back, which has to be there in full then. Default: `false`. */
   readonly seesResults?: boolean;
 }
@@ -52,7 +52,8 @@ export const stageOf = (middleware: EventMiddleware): Stage => ({
   seesResults: true,
   ...(middleware.publish && { publish: middleware.publish.bind(middleware) }),
   ...(middleware.consume && {
-    consume: (event: InboundEvent, next: () => unknown) => middleware.consume?.(event, () => promiseOf(next)),
+    consume: (event: InboundEvent, next: ConsumeStep) =>
+      middleware.consume?.(event, () => promiseOf(() => next(event))),
   }),
 });
 
@@ -70,10 +71,10 @@ export function promiseOf<R>(run: () => R | Promise<R>): Promise<R> {
 
 /** Folds the stages around `last`: once, when a service is built or a handler bound, never per event. */
 function fold<E, R>(
-  steps: readonly ((event: E, next: () => R) => R)[],
+  steps: readonly ((event: E, next: (event: E) => R) => R)[],
   last: (event: E) => R,
 ): (event: E) => R {
-  return steps.reduceRight<(event: E) => R>((next, step) => (event) => step(event, () => next(event)), last);
+  return steps.reduceRight<(event: E) => R>((next, step) => (event) => step(event, next), last);
 }
 
 export function composePublish(
@@ -85,7 +86,8 @@ export function composePublish(
     const publish = stage.publish.bind(stage);
     // A middleware in JavaScript may throw, or forget to be asynchronous.
     return [
-      (event: OutboundEvent, next: () => Promise<EmitReceipt>) => promiseOf(() => publish(event, next)),
+      (event: OutboundEvent, next: (event: OutboundEvent) => Promise<EmitReceipt>) =>
+        promiseOf(() => publish(event, () => next(event))),
     ];
   });
   return fold(steps, last);

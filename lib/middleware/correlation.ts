@@ -3,7 +3,8 @@ import type { ConsumeContext } from '../core/event-context';
 import { ID_RULE, isEventId } from '../core/event-id';
 import { headerBytes, isHeaderValue, type EventHeaders } from '../core/headers';
 import { textOf, type EventsLogger } from '../core/logger';
-import type { EmitReceipt, OutboundEvent, Stage } from '../core/middleware';
+import type { InboundEvent } from '../core/inbound-event';
+import type { ConsumeStep, EmitReceipt, OutboundEvent, Stage } from '../core/middleware';
 import { Origin } from './origin';
 
 const TRACE_HEADERS = ['traceparent', 'tracestate', 'baggage'] as const;
@@ -43,8 +44,8 @@ export class Correlation implements Stage {
     return cause === undefined || cause instanceof Origin ? undefined : cause.subscription;
   }
 
-  consume(event: ConsumeContext, next: () => unknown): unknown {
-    return this.#cause.run(event, next);
+  consume(event: InboundEvent, next: ConsumeStep): unknown {
+    return this.#cause.run(event, next, event);
   }
 
   publish(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt> {

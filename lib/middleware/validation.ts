@@ -42,7 +42,7 @@ export function validation(contracts: readonly EventContract[], strict: boolean)
         if (!(error instanceof EventsError)) throw error;
         throw new NonRetryableError(error.message, { reason: 'validation', cause: error });
       }
-      return next();
+      return next(event);
     },
   };
 }

@@ -71,7 +71,8 @@ describe.each([false, true])('an attempt (observed: %s)', (observed) => {
       }),
       'ack',
     ],
-    ['that throws what is no error', () => Promise.reject('text' as unknown as Error), 'text'],
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+    ['that throws what is no error', () => Promise.reject('text'), 'text'],
   ])('%s is settled by it', async (_title, run, expected) => {
     expect(await outcome(consumer(run, { observed }))).toBe(expected);
   });

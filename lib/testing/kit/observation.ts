@@ -48,7 +48,7 @@ export class Observation implements TransportObserver {
       const attempt: { event: InboundEvent; error?: unknown } = { event };
       this.#attempts.set(event.delivery, attempt);
       try {
-        return await next();
+        return await next(event);
       } catch (error) {
         attempt.error = error;
         throw error;
@@ -57,11 +57,12 @@ export class Observation implements TransportObserver {
   };
 
   readonly innermost: Stage = {
-    consume: async ({ delivery }, next) => {
+    consume: async (event, next) => {
+      const { delivery } = event;
       const spec = this.inFlight.specOf(delivery);
       const failure = spec && this.#failures.of(spec, delivery);
       if (failure !== undefined) throw failure;
-      return next();
+      return next(event);
     },
   };
 

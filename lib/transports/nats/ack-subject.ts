@@ -1,3 +1,5 @@
+import { numberIn } from './digits';
+
 /** What the reply subject of a JetStream delivery tells (ADR-15 of the NATS architecture). */
 export interface AckInfo {
   /** 1 for the first delivery. */
@@ -25,18 +27,23 @@ export function parseAckSubject(reply: string): AckInfo | undefined {
   const consumer = reply.lastIndexOf('.', deliveries - 1);
   if (consumer === reply.indexOf('.', PREFIX.length)) {
     return infoOf(
-      reply.slice(deliveries + 1, sequence),
-      reply.slice(sequence + 1, consumerSequence),
+      numberIn(reply, deliveries + 1, sequence),
+      numberIn(reply, sequence + 1, consumerSequence),
       reply.slice(timestamp + 1, pending),
     );
   }
   const tokens = reply.split('.');
-  return tokens.length < 11 ? undefined : infoOf(tokens[6], tokens[7], tokens[9]);
+  if (tokens.length < 11) return undefined;
+  const [, , , , , , ofDeliveries = '', ofSequence = '', , time = ''] = tokens;
+  return infoOf(numberIn(ofDeliveries), numberIn(ofSequence), time);
 }
 
-function infoOf(deliveries = '', sequence = '', timestamp = ''): AckInfo | undefined {
-  const info = { deliveries: Number(deliveries), sequence: Number(sequence), timestamp };
-  return Number.isInteger(info.deliveries) && Number.isInteger(info.sequence) ? info : undefined;
+function infoOf(
+  deliveries: number | undefined,
+  sequence: number | undefined,
+  timestamp: string,
+): AckInfo | undefined {
+  return deliveries === undefined || sequence === undefined ? undefined : { deliveries, sequence, timestamp };
 }
 
 /** The server's timestamp in milliseconds. */

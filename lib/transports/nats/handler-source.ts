@@ -3,12 +3,12 @@ import type { ReceivedMessage } from './received-message';
 import { matches } from '../../core/event-name';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
-import { millisOf, type AckInfo } from './ack-subject';
+import type { AckInfo } from './ack-subject';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
 import { floorOf, type Durables } from './durables';
 import type { HandlerSlots } from './handler-slots';
-import { NatsDelivery } from './nats-delivery';
+import { StreamDelivery } from './nats-delivery';
 import { GIVE_UP, HAND_BACK, HAND_BACKS, type Handling, type Position, type PullSource } from './pull-source';
 
 /** Another instance that knows the event is likely to get it next; milliseconds, and how often. */
@@ -36,8 +36,8 @@ export class HandlerSource implements PullSource {
     this.concurrency = spec.concurrency;
   }
 
-  toDelivery(msg: ReceivedMessage, { sequence, deliveries, timestamp }: AckInfo): Delivery {
-    return new NatsDelivery(msg, this.stream, `${this.stream}-${sequence}`, deliveries, millisOf(timestamp));
+  toDelivery(msg: ReceivedMessage, info: AckInfo): Delivery {
+    return new StreamDelivery(msg, this.stream, info);
   }
 
   consume(delivery: Delivery, handling: Handling): PromiseLike<Settlement> {

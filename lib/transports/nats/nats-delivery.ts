@@ -4,6 +4,7 @@ import type { ReceivedMessage } from './received-message';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
 import type { Delivery } from '../../core/transport';
+import { millisOf, type AckInfo } from './ack-subject';
 import { decodeHeaders, decodeOwnHeaders, MAX_HEADER_BLOCK } from './header-block';
 
 /** Bytes of a message up to which it is read as one text. */
@@ -13,6 +14,7 @@ const MAX_TEXT = 8192;
 export class NatsDelivery implements Delivery {
   readonly #msg: ReceivedMessage;
   readonly #clusterId: string;
+  readonly #storedAt: number;
   #fallbackId: string | undefined;
   #name: string | undefined = undefined;
   #headers: EventHeaders | undefined = undefined;
@@ -27,17 +29,22 @@ export class NatsDelivery implements Delivery {
     clusterId: string,
     fallbackId: string | undefined,
     readonly attempt: number,
-    readonly storedAt: number,
+    storedAt: number,
     private readonly maxHeaders = MAX_HEADER_BLOCK,
   ) {
     this.#msg = msg;
     this.#clusterId = clusterId;
     this.#fallbackId = fallbackId;
+    this.#storedAt = storedAt;
   }
 
   /** Few senders leave events without an id: a random one is made when it is asked for. */
   get fallbackId(): string {
     return (this.#fallbackId ??= randomUUID());
+  }
+
+  get storedAt(): number {
+    return this.#storedAt;
   }
 
   get subject(): string {
@@ -93,5 +100,24 @@ export class NatsDelivery implements Delivery {
       this.#message = readable ? bytes.toString('latin1') : null;
     }
     return this.#message ?? undefined;
+  }
+}
+
+/** A message of a stream: what follows from its place there is made when it is asked for. */
+export class StreamDelivery extends NatsDelivery {
+  constructor(
+    msg: ReceivedMessage,
+    private readonly stream: string,
+    private readonly info: AckInfo,
+  ) {
+    super(msg, stream, undefined, info.deliveries, 0);
+  }
+
+  override get fallbackId(): string {
+    return `${this.stream}-${this.info.sequence}`;
+  }
+
+  override get storedAt(): number {
+    return millisOf(this.info.timestamp);
   }
 }

@@ -1,4 +1,5 @@
 import type { NatsConnection } from 'nats';
+import { numberIn } from './digits';
 import { ReceivedMessage } from './received-message';
 
 /** Bytes of a command line, at most; the server's own limit is 4096. */
@@ -9,7 +10,7 @@ const H = 72;
 const M = 77;
 /** The client's parser is between two commands. */
 const AT_START = 0;
-const DIGITS = /^\d{1,15}$/;
+const SPACE = ' ';
 
 interface Parser {
   readonly state?: unknown;
@@ -131,8 +132,8 @@ class ConnectionReader implements Parser {
         at = this.#leave(bytes, at, lineEnd + 1);
         continue;
       }
-      const line = bytes.toString('latin1', at, lineEnd - 1);
-      const lastSpace = line.lastIndexOf(' ');
+      const line = bytes.toString('utf8', at, lineEnd - 1);
+      const lastSpace = line.lastIndexOf(SPACE);
       const size = numberIn(line, lastSpace + 1);
       if (size === undefined) return this.#leave(bytes, at, bytes.length);
       const end = lineEnd + 1 + size + 2;
@@ -146,7 +147,10 @@ class ConnectionReader implements Parser {
     return at;
   }
 
-  /** `MSG <subject> <sid> [reply] <size>`, `HMSG <subject> <sid> [reply] <header size> <size>` */
+  /**
+   * `MSG <subject> <sid> [reply] <size>`, `HMSG <subject> <sid> [reply] <header size> <size>`
+   * @returns whether it is one of ours, and written as servers write it
+   */
   #message(
     line: string,
     lastSpace: number,
@@ -157,19 +161,25 @@ class ConnectionReader implements Parser {
   ): boolean {
     if (!line.startsWith(hasHeader ? 'HMSG ' : 'MSG ')) return false;
     const subjectAt = hasHeader ? 5 : 4;
-    const subjectEnd = line.indexOf(' ', subjectAt);
-    const sidEnd = line.indexOf(' ', subjectEnd + 1);
+    const subjectEnd = line.indexOf(SPACE, subjectAt);
+    const sidEnd = line.indexOf(SPACE, subjectEnd + 1);
     if (subjectEnd === -1 || sidEnd === -1) return false;
-    const headerAt = hasHeader ? line.lastIndexOf(' ', lastSpace - 1) : lastSpace;
-    const headerLength = hasHeader ? numberIn(line, headerAt + 1, lastSpace) : 0;
     const sid = numberIn(line, subjectEnd + 1, sidEnd);
-    if (sid === undefined || headerLength === undefined || headerLength > size || headerAt < sidEnd)
-      return false;
-    const reply = headerAt === sidEnd ? '' : line.slice(sidEnd + 1, headerAt);
-    const subject = line.slice(subjectAt, subjectEnd);
-    // Rare, and then in UTF-8.
-    if (NOT_PLAIN.test(line)) return false;
-    return this.take(sid, subject, reply, bytes.subarray(at, at + size), headerLength);
+    const replyEnd = hasHeader ? line.lastIndexOf(SPACE, lastSpace - 1) : lastSpace;
+    const headerLength = hasHeader ? numberIn(line, replyEnd + 1, lastSpace) : 0;
+    if (sid === undefined || headerLength === undefined || headerLength > size) return false;
+    let reply = '';
+    if (replyEnd !== sidEnd) {
+      if (line.indexOf(SPACE, sidEnd + 1) !== replyEnd) return false;
+      reply = line.slice(sidEnd + 1, replyEnd);
+    }
+    return this.take(
+      sid,
+      line.slice(subjectAt, subjectEnd),
+      reply,
+      bytes.subarray(at, at + size),
+      headerLength,
+    );
   }
 
   /** What the client's parser does with it; it must find whole commands, or say what is wrong. */
@@ -177,14 +187,6 @@ class ConnectionReader implements Parser {
     this.client.parse(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
     return to;
   }
-}
-
-/** Other letters, tabs, two spaces in a row: allowed, and not what servers send. */
-const NOT_PLAIN = /[^\x20-\x7e]| {2}/;
-
-function numberIn(line: string, from: number, to = line.length): number | undefined {
-  const digits = line.slice(from, to);
-  return DIGITS.test(digits) ? Number(digits) : undefined;
 }
 
 const asBuffer = (bytes: Uint8Array): Buffer =>

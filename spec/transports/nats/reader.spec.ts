@@ -64,7 +64,7 @@ const withoutReader = (bytes: Buffer): unknown[] => {
   return arrivals.all;
 };
 
-const token = fc.stringMatching(/^[a-zA-Z0-9$_-]{1,8}$/);
+const token = fc.oneof(fc.stringMatching(/^[a-zA-Z0-9$_-]{1,8}$/), fc.constantFrom('naïve', '€😀'));
 const subject = fc.array(token, { minLength: 1, maxLength: 4 }).map((tokens) => tokens.join('.'));
 const payload = fc.uint8Array({ maxLength: 60 }).map((bytes) => Buffer.from(bytes));
 type Given = string | [string, number, string | null, Buffer, Buffer, boolean];
@@ -127,8 +127,8 @@ describe('the reader', () => {
     });
   });
 
-  it('leaves what is written otherwise to the client: other letters, tabs, two spaces, lower case', () => {
-    for (const line of ['MSG a.é 1 1', 'MSG\ta 1 1', 'MSG a  1 1', 'msg a 1 1', 'MSG a 1 r  1']) {
+  it('leaves what is written otherwise to the client: tabs, two spaces, lower case', () => {
+    for (const line of ['MSG\ta 1 1', 'MSG a  1 1', 'msg a 1 1', 'MSG a 1 r  1']) {
       const bytes = Buffer.from(`${line}\r\nx\r\nPING\r\n`);
       const { arrivals, byReader } = read([bytes], 0);
       expect(arrivals.all).toEqual(withoutReader(bytes));
