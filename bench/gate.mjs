@@ -1,5 +1,6 @@
 /**
  * The gates of CI, in about two minutes: `npm run bench:gate`. Ends with 1 if one of them does not hold.
+ * What misses is measured anew, twice at the most: what is slow misses again, what met a busy machine does not.
  *
  *   --only core,micro    only these suites, and the gates that they answer
  */
@@ -15,9 +16,10 @@ import { micro } from './suites/micro.mjs';
 import { INTERCEPTOR } from './suites/micro.mjs';
 import { soak } from './suites/soak.mjs';
 import { restart, startUp } from './suites/start-up.mjs';
-import { core, drain, jetStream } from './suites/throughput.mjs';
+import { core, drain, gated, jetStream } from './suites/throughput.mjs';
 
 const ROUNDS = 8;
+const TRIES = 3;
 const say = (line) => process.stderr.write(`${line}\n`);
 
 const short = { gate: true, rounds: ROUNDS, seconds: 0.5 };
@@ -26,7 +28,7 @@ const SUITES = {
   jetStream: (server) => jetStream(server, { ...short, say }),
   drain: (server) => drain(server, { ...short, seconds: 0.3, say }),
   latency: async (server) => ({
-    core: await latency(LATENCY.core, server, { rounds: ROUNDS, events: 100 }),
+    core: await latency(gated(LATENCY.core), server, { rounds: ROUNDS, events: 100 }),
     jetStream: await latency(LATENCY.jetStream, server, { rounds: ROUNDS, events: 100 }),
   }),
   micro: () => micro({ rounds: 20, only: INTERCEPTOR }),
@@ -44,19 +46,23 @@ if (unknown) throw new Error(`There is no suite ${unknown}; there are ${Object.k
 await build();
 const seconds = (since) => `${((performance.now() - since) / 1000).toFixed(0)} s`;
 const started = performance.now();
-const results = await withServer(async (server) => {
+const judged = await withServer(async (server) => {
   say(machineLines(machine({ 'nats-server': server.version })));
-  const all = {};
-  for (const name of chosen) {
-    const began = performance.now();
-    all[name] = await SUITES[name](server);
-    say(`${name}: ${seconds(began)}\n`);
+  const results = {};
+  const gates = GATES.filter(({ needs }) => chosen.includes(needs));
+  let left = chosen;
+  for (let attempt = 1; ; attempt++) {
+    for (const name of left) {
+      const began = performance.now();
+      results[name] = await SUITES[name](server);
+      say(`${name}: ${seconds(began)}\n`);
+    }
+    const outcome = judge(results, gates);
+    const missed = outcome.filter(({ holds }) => !holds);
+    if (missed.length === 0 || attempt === TRIES) return outcome;
+    left = chosen.filter((name) => missed.some(({ needs }) => needs === name));
+    say(`${gatesTable(missed)}\n\nMeasured again: ${left.join(', ')}\n`);
   }
-  return all;
 });
-const judged = judge(
-  results,
-  GATES.filter(({ needs }) => chosen.includes(needs)),
-);
 process.stdout.write(`\n${gatesTable(judged)}\n\n${seconds(started)}, ${ROUNDS} rounds\n`);
 process.exit(judged.every(({ holds }) => holds) ? 0 : 1);

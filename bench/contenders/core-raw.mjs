@@ -1,4 +1,7 @@
-/** Core NATS by the client alone: JSON and five headers, or JSON alone with the option `headers: false`. */
+/**
+ * Core NATS by the client alone: JSON and five headers, or JSON alone with the option `headers: false`. With `confirmed`, an
+ * event that goes out by itself is confirmed by the server, as an `emit` is.
+ */
 import { connect } from 'nats';
 import { EVENT_NAME, eventOf } from '../harness/event.mjs';
 import { inBursts } from './bursts.mjs';
@@ -14,7 +17,10 @@ export async function publisher({ url, name, options }) {
   };
   return {
     publish: (count) => inBursts(count, send, () => connection.flush()),
-    emit: async (index, more) => send(index, more),
+    emit: async (index, more) => {
+      send(index, more);
+      if (options.confirmed === true) await connection.flush();
+    },
     close: () => connection.drain(),
   };
 }

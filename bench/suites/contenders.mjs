@@ -13,6 +13,18 @@ export const OUR_CORE = {
   options: { delivery: 'ephemeral' },
 };
 
+/** One event by itself: confirmed by the server as `emit` is, and not. */
+export const CONFIRMED_CORE = {
+  ...RAW_CORE,
+  title: 'nats.js, published and confirmed (base)',
+  options: { confirmed: true },
+};
+export const UNCONFIRMED_CORE = {
+  ...RAW_CORE,
+  key: 'unconfirmed',
+  title: 'nats.js, published, not confirmed',
+};
+
 export const RAW_STREAM = {
   key: 'raw',
   title: 'nats.js, `js.publish` with `noAsyncTraces` (base)',

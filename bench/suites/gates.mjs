@@ -32,7 +32,7 @@ export const GATES = [
     of: ({ drain }) => rate(drain),
   },
   {
-    name: 'latency at 200 events/s, core NATS, median, by nats.js',
+    name: 'latency at 200 events/s, core NATS, median, by nats.js that confirms',
     most: 1.25,
     needs: 'latency',
     of: ({ latency }) => ratioOf(latency.core, ({ p50 }) => p50),

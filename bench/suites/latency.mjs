@@ -1,12 +1,15 @@
 import { measure } from '../harness/rounds.mjs';
 import { quantile } from '../harness/statistics.mjs';
-import { OUR_CORE, OUR_STREAM, RAW_CORE, RAW_STREAM } from './contenders.mjs';
+import { CONFIRMED_CORE, OUR_CORE, OUR_STREAM, RAW_STREAM, UNCONFIRMED_CORE } from './contenders.mjs';
 
 /** Milliseconds: 200 events a second. */
 const INTERVAL = 5;
 const WARM_EVENTS = 5_000;
 
-export const LATENCY = { core: [RAW_CORE, OUR_CORE], jetStream: [RAW_STREAM, OUR_STREAM] };
+export const LATENCY = {
+  core: [UNCONFIRMED_CORE, CONFIRMED_CORE, OUR_CORE],
+  jetStream: [RAW_STREAM, OUR_STREAM],
+};
 
 /**
  * From `emit` to the handler, at a pace that leaves everybody idle between two events.

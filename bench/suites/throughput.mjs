@@ -14,7 +14,8 @@ export const CORE = [BARE_CORE, RAW_CORE, OUR_CORE];
 export const STREAM = [DEFAULT_STREAM, RAW_STREAM, OUR_STREAM];
 export const DRAIN = [RAW_STREAM, OUR_STREAM].map((contender) => having(contender, { drain: true }));
 
-const gated = (contenders) => contenders.filter(({ key }) => key === 'raw' || key === 'events');
+/** Of a gate: ours, and what it is measured by. */
+export const gated = (contenders) => contenders.filter(({ key }) => key === 'raw' || key === 'events');
 
 export const core = (server, { gate, ...options }) => measure(gate ? gated(CORE) : CORE, server, options);
 

@@ -9,6 +9,7 @@ import type { EventHandler } from '../core/event-map';
 import { callMethod, enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
 import {
   enhancersOn,
+  enhancersOnMethod,
   hasEnhancers,
   joinedEnhancers,
   type DeclaredEnhancers,
@@ -51,7 +52,7 @@ export class HandlerBinder {
   bind(place: HandlerPlace): EventHandler | Promise<EventHandler> {
     const { wrapper, type, methodName } = place;
     const method = (type.prototype as Record<string, Method>)[methodName] as Method;
-    const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOn(method));
+    const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOnMethod(method));
     const decorated = hasParameterDecorators(type, methodName);
     const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
     const target = { type, method, methodName, instance: wrapper.instance };
