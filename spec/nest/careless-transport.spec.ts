@@ -53,4 +53,16 @@ describe('a transport that throws', () => {
     throwing = false;
     expect(await service.emit('user.created', 3)).toMatchObject({ duplicate: false });
   });
+
+  it.each([['user.*'], ['user.*', 'user.created.late']])(
+    'at a subscribe to %j leaves nothing of it: it can be tried again',
+    async (...patterns) => {
+      await start(1);
+      const definition = { name: 'Mail.send', patterns, handler: () => undefined, options: {} };
+      await expect(service.bind(definition)).rejects.toThrow('not now');
+      expect(service.status.subscriptions).toEqual([]);
+      throwing = false;
+      expect((await service.bind(definition)).name).toBe('Mail.send');
+    },
+  );
 });
