@@ -61,13 +61,21 @@ export abstract class Attempt implements Expiring {
   }
 
   #ends(result: unknown): void {
-    if (!isThenable(result)) return this.#succeeds(result);
-    // Another library's may do anything; only a promise of our own is sure to end once.
-    const promise = result instanceof Promise ? (result as Promise<unknown>) : Promise.resolve(result);
-    promise.then(
-      (value) => this.#succeeds(value),
-      (error: unknown) => this.#fails(error),
-    );
+    try {
+      if (isThenable(result)) {
+        // Another library's may do anything; only a promise of our own is sure to end once.
+        const promise = result instanceof Promise ? (result as Promise<unknown>) : Promise.resolve(result);
+        promise.then(
+          (value) => this.#succeeds(value),
+          (error: unknown) => this.#fails(error),
+        );
+        return;
+      }
+    } catch (error) {
+      // It cannot even be looked at: nobody above would settle the event, and the subscription would stand still.
+      return this.#fails(error);
+    }
+    this.#succeeds(result);
   }
 
   #succeeds(value: unknown): void {

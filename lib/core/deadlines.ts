@@ -54,15 +54,16 @@ export class Deadlines {
   }
 
   #expire(): void {
-    this.#timer = undefined;
     const now = performance.now();
-    for (let first = this.#first; first !== undefined; first = this.#first) {
-      if (first.expiresAt > now) {
-        this.#timer ??= this.#arm(first.expiresAt - now);
-        return;
+    try {
+      for (let first = this.#first; first !== undefined && first.expiresAt <= now; first = this.#first) {
+        this.end(first);
+        first.expire();
       }
-      this.end(first);
-      first.expire();
+    } finally {
+      // Only now: what begins in an expiry, as the next event of that handler does, is due after all the others.
+      const first = this.#first;
+      this.#timer = first === undefined ? undefined : this.#arm(first.expiresAt - performance.now());
     }
   }
 }

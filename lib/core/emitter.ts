@@ -11,7 +11,7 @@ import { assertEventName } from './event-name';
 import { EventMessage } from './event-message';
 import { checkHeaders, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
-import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
+import { composePublish, promiseOf, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
 import type { EventTransport, PublishReceipt } from './transport';
 
@@ -159,23 +159,24 @@ export class Emitter {
 
   /** Without `await`: each costs every emit a promise. */
   #send(event: OutboundEvent): Promise<EmitReceipt> {
-    const { gate, transport, publishTimeout } = this.#parts;
+    const { gate, publishTimeout } = this.#parts;
     const message = this.#encode(event);
     const way = this.#ways.get(event);
     if (way !== undefined) return way(message).then((receipt) => receiptOf(event.id, receipt));
     const size = message.bodyLength;
     const turn = gate.enter(size);
-    if (turn === undefined) return this.#leave(event.id, size, transport.publish(message));
+    if (turn === undefined) return this.#deliver(event.id, size, message);
     const since = Date.now();
     return turn.then(() => {
       message.timeLeft = publishTimeout - (Date.now() - since);
-      return this.#leave(event.id, size, transport.publish(message));
+      return this.#deliver(event.id, size, message);
     });
   }
 
-  #leave(id: string, size: number, published: Promise<PublishReceipt>): Promise<EmitReceipt> {
-    const { gate } = this.#parts;
-    return published.then(
+  #deliver(id: string, size: number, message: EventMessage): Promise<EmitReceipt> {
+    const { gate, transport } = this.#parts;
+    // A transport of a user's may throw: its turn would never be given back, and in the end nothing could be emitted.
+    return promiseOf(() => transport.publish(message)).then(
       (receipt) => {
         gate.leave(size);
         return receiptOf(id, receipt);

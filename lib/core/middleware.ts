@@ -50,7 +50,10 @@ export interface Stage {
 /** Middleware of a user, to whom `next` is always asynchronous. */
 export const stageOf = (middleware: EventMiddleware): Stage => ({
   seesResults: true,
-  ...(middleware.publish && { publish: middleware.publish.bind(middleware) }),
+  ...(middleware.publish && {
+    publish: (event: OutboundEvent, next: () => Promise<EmitReceipt>) =>
+      middleware.publish?.(event, () => promiseOf(next)) as Promise<EmitReceipt>,
+  }),
   ...(middleware.consume && {
     consume: (event: InboundEvent, next: ConsumeStep) =>
       middleware.consume?.(event, () => promiseOf(() => next(event))),

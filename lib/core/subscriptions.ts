@@ -99,15 +99,16 @@ export class Subscriptions {
       const consumer = this.#consumerOnDemand(definition, options, bound);
       const [spec] = specs;
       if (spec !== undefined && specs.length === 1) {
-        return transport.subscribe(spec, consumer).then(
+        return promiseOf(() => transport.subscribe(spec, consumer)).then(
           (subscription) => this.#begin(bound, [subscription]),
           (reason: unknown) => this.#end(bound, [], reason),
         );
       }
-      return Promise.allSettled(specs.map((each) => transport.subscribe(each, consumer))).then((results) => {
-        const made = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
+      const made = specs.map((each) => promiseOf(() => transport.subscribe(each, consumer)));
+      return Promise.allSettled(made).then((results) => {
+        const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
         const failed = results.find((result) => result.status === 'rejected');
-        return failed === undefined ? this.#begin(bound, made) : this.#end(bound, made, failed.reason);
+        return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);
       });
     } catch (error) {
       // What was thrown is passed on as it is, Error or not.

@@ -29,6 +29,26 @@ const consumer = (run: () => unknown, more: { timeout?: number; observed?: boole
     logger,
   });
 };
+/** A mock, say, that refuses whatever it was not told of. */
+const unreadable = (): object =>
+  new Proxy(
+    {},
+    {
+      get: () => {
+        throw new Error('unreadable');
+      },
+    },
+  );
+const revoked = (): object => {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+};
+class UnaskedPromise extends Promise<void> {
+  override then(): never {
+    throw new Error('unasked');
+  }
+}
 const outcome = async (consume: Consumer): Promise<string> => {
   const settlement = await consume(delivery);
   return settlement.kind === 'dead-letter' ? settlement.failure.message : settlement.kind;
@@ -71,6 +91,11 @@ describe.each([false, true])('an attempt (observed: %s)', (observed) => {
       }),
       'ack',
     ],
+    ['that gives back what cannot be looked at', () => unreadable(), 'unreadable'],
+    ['whose promise gives back what cannot be looked at', async () => ({ n: [unreadable()] }), 'ack'],
+    ['that gives back a promise which cannot be asked', () => new UnaskedPromise(() => {}), 'unasked'],
+    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+    ['that throws what cannot be looked at', () => Promise.reject(revoked()), 'a value that cannot be shown'],
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
     ['that throws what is no error', () => Promise.reject('text'), 'text'],
   ])('%s is settled by it', async (_title, run, expected) => {

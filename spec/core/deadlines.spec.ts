@@ -124,6 +124,15 @@ describe('deadlines', () => {
     expect(lasted).toBeGreaterThanOrEqual(DURATION);
   });
 
+  it('expire in time, though another begins in the expiry of one before them', async () => {
+    const deadlines = new Deadlines(300);
+    deadlines.begin(() => deadlines.begin(() => undefined));
+    block(10);
+    const began = performance.now();
+    await new Promise<void>((resolve) => deadlines.begin(resolve));
+    expect(performance.now() - began).toBeLessThan(500);
+  });
+
   it('are forgotten when they have ended, though the first still runs', async () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc') as () => void;

@@ -1,4 +1,4 @@
-import { createEventService, type EventMiddleware } from '@venta/events';
+import { createEventService, type EventMiddleware, type EventsError } from '@venta/events';
 import { Collector, eventually } from '../../lib/testing/conformance/collector';
 import { silentLogger } from '../support/silent-logger';
 
@@ -25,5 +25,27 @@ describe('a consume middleware that returns no promise', () => {
     await service.drain();
     expect(status).toMatchObject({ succeeded: 1, deadLettered: 0 });
     expect(handled.items).toEqual([1]);
+  });
+});
+
+describe('a publish middleware that is not async', () => {
+  it('is given a rejection, not an exception, when the event is refused behind it', async () => {
+    const seen: string[] = [];
+    const watching: EventMiddleware = {
+      publish: (event, next) =>
+        next()
+          .catch((error: unknown) => {
+            seen.push(`${event.name}: ${(error as EventsError).code}`);
+            throw error;
+          })
+          .finally(() => seen.push('ended')),
+    };
+    const service = await createEventService(
+      { appName: 'shop', url: 'memory://', middleware: [watching] },
+      silentLogger,
+    );
+    await expect(service.emit('user.created', 1n)).rejects.toMatchObject({ code: 'unserializable' });
+    await service.drain();
+    expect(seen).toEqual(['user.created: unserializable', 'ended']);
   });
 });
