@@ -88,6 +88,12 @@ export class Frames {
     this.#protocol.sendCommand(bytes);
   }
 
+  /** As `flush`, and to the socket at once: for who may keep the microtasks from running for long. */
+  send(): void {
+    this.flush();
+    this.#protocol?.flushPending();
+  }
+
   #reserve(length: number): void {
     if (this.#chunk.length - this.#to >= length) return;
     this.flush();
@@ -107,10 +113,7 @@ export class Frames {
 
   #written(): void {
     this.#messages++;
-    if (this.#to - this.#from >= FLUSH_AT) {
-      this.flush();
-      return this.#protocol?.flushPending();
-    }
+    if (this.#to - this.#from >= FLUSH_AT) return this.send();
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {
