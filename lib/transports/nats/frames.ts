@@ -66,14 +66,14 @@ export class Frames {
     this.#written();
   }
 
-  /** A message without headers: a few ASCII characters, to a subject of such. */
+  /** A message without headers: a few ASCII characters. To whatever subject: whoever publishes to us can name one. */
   answer(reply: string, text: string): void {
     if (this.#protocol === undefined || this.#nc.isClosed() || this.#nc.isDraining()) {
       this.flush();
       return this.#nc.publish(reply, text);
     }
-    this.#reserve(COMMAND + reply.length + text.length);
-    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'latin1');
+    this.#reserve(COMMAND + 3 * reply.length + text.length);
+    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'utf8');
     this.#written();
   }
 
