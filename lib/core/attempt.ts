@@ -7,7 +7,7 @@ export interface AttemptParts {
   /** Hands the event to the handler, through what is between. Gives back a value or a promise, throws or rejects. */
   readonly run: (event: InboundEvent) => unknown;
   /** What a result stands for, if there is more to wait for than a promise. Default: itself. */
-  readonly resultOf?: ((value: unknown) => unknown) | undefined;
+  readonly resultOf?: ((value: unknown, event: InboundEvent) => unknown) | undefined;
   /** Of the handler's timeout. */
   readonly deadlines: Deadlines;
   readonly logger: EventsLogger;
@@ -83,7 +83,7 @@ export abstract class Attempt implements Expiring {
     if (value !== undefined && resultOf !== undefined) {
       let result: unknown;
       try {
-        result = resultOf(value);
+        result = resultOf(value, this.event);
       } catch (error) {
         return this.#fails(error);
       }

@@ -189,7 +189,9 @@ export class Emitter {
   }
 
   #encode(event: OutboundEvent): EventMessage {
-    // Middleware may have added headers or changed ids, and what reaches the wire must hold for them too.
+    // Middleware may have added headers or changed ids, some in JavaScript even the name: what reaches the wire must hold
+    // for them too.
+    assertEventName(event.name);
     const headers = isEmpty(event.headers) ? undefined : checkHeaders(event.headers);
     if (event.correlationId !== event.id) checkId('correlationId', event.correlationId);
     checkId('causationId', event.causationId);

@@ -12,6 +12,7 @@ import {
   type ResolvedSubscribeOptions,
   type SubscriptionDefaults,
 } from './handler-definition';
+import type { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
 import { composeConsume, promiseOf, type Stage } from './middleware';
 import { joinedDurable, sanitize } from './names';
@@ -56,6 +57,11 @@ export interface SubscriptionsParts {
   readonly assertKnown?: (pattern: string, handler: string) => void;
   /** Identity of the handler on whose behalf this is asked; `undefined` outside of handlers. Default: never in one. */
   readonly handling?: () => string | undefined;
+  /**
+   * Runs what belongs to the handling of an event when its stages have been left already, as they run the handler.
+   * Default: as it is.
+   */
+  readonly within?: (event: InboundEvent, run: () => unknown) => unknown;
   /** Of circuit breakers. Default: the system's. */
   readonly clock?: Clock;
   readonly logger: EventsLogger;
@@ -175,7 +181,7 @@ export class Subscriptions {
     { retry, timeout, circuitBreaker }: ResolvedSubscribeOptions,
     bound: Bound,
   ): Consumer {
-    const { logger, clock = systemClock } = this.#parts;
+    const { logger, clock = systemClock, within } = this.#parts;
     if (circuitBreaker !== undefined) {
       const limit = (concurrency: number): void =>
         bound.transports.forEach((each) => each.limit(concurrency));
@@ -190,7 +196,10 @@ export class Subscriptions {
           ? (event) => handler(event.data, event)
           : (event) => promiseOf(() => handler(event.data, event)).then(resultOf),
       ),
-      resultOf,
+      resultOf:
+        resultOf === undefined || within === undefined
+          ? resultOf
+          : (value, event) => within(event, () => resultOf(value)),
       around: this.#around,
       deadlines: this.#deadlinesOf(timeout),
       counters: bound.counters,

@@ -57,6 +57,7 @@ export function assembleEventService(
     shutdownTimeout: options.shutdownTimeout,
     maxRedrives: options.maxRedrives,
     handling: () => correlation.handling,
+    within: (event, run) => correlation.consume(event, run),
     pendingEmits: options.pendingEmits,
     publishTimeout: options.publishTimeout,
     consume: options.consume,

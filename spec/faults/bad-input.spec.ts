@@ -91,6 +91,23 @@ describe('an event name', () => {
     await refused(service, [() => service.emit(name as string, null)], code('invalid_event_name'));
   });
 
+  it('of a middleware is held to the same rules', async () => {
+    const names = [INJECTION, 'a b', 'a.*', '', 1, undefined];
+    let name: unknown;
+    const middleware: EventMiddleware = {
+      publish: (event, next) => {
+        if (event.name !== 'marker') (event as { name: unknown }).name = name;
+        return next();
+      },
+    };
+    const service = await nats.service({ middleware: [middleware] });
+    const emits = names.map((each) => () => {
+      name = each;
+      return service.emit('a', null);
+    });
+    await refused(service, emits, code('invalid_event_name'));
+  });
+
   it('of 200 characters is accepted', async () => {
     const service = await nats.service();
     await service.emit('a'.repeat(200), 1);

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
-import { EventService, OnEvent } from '@venta/events';
+import { EventService, OnEvent, type EventMiddleware } from '@venta/events';
+import { defer, type Observable } from 'rxjs';
 import { Collector } from '../../lib/testing/conformance/collector';
 import { applications } from '../support/applications';
 import { sharedMemory } from '../support/shared-memory';
@@ -43,5 +44,39 @@ describe('what a handler emits', () => {
     const { traceparent, baggage } = memory.events().at(-1)!.headers;
     const inherited = Object.entries({ traceparent, baggage }).filter(([, value]) => value !== undefined);
     expect(Object.fromEntries(inherited)).toEqual(expected);
+  });
+});
+
+describe('what the Observable of a handler emits', () => {
+  const passing: EventMiddleware = { consume: (_context, next) => next() };
+
+  it.each<[string, EventMiddleware[]]>([
+    ['', []],
+    [', inside of middleware', [passing]],
+  ])('follows from the event, whether it came at once or later%s', async (_title, middleware) => {
+    @Injectable()
+    class Chain {
+      constructor(private readonly events: EventService) {}
+      @OnEvent('user.created')
+      atOnce(): Observable<unknown> {
+        return defer(() => this.events.emit('user.welcomed', 1));
+      }
+      @OnEvent('user.created')
+      async later(): Promise<Observable<unknown>> {
+        await new Promise((resolve) => setImmediate(resolve));
+        return defer(() => this.events.emit('user.welcomed', 2));
+      }
+    }
+    const app = await start({ providers: [Chain] }, { middleware });
+    const welcomed = new Collector<unknown>('what was emitted');
+    const events = app.get(EventService);
+    await events.subscribe('user.welcomed', (_data, { correlationId, causationId }) =>
+      welcomed.add([correlationId, causationId]),
+    );
+    await events.emit('user.created', 1, { id: 'cause', correlationId: 'request' });
+    expect(await welcomed.atLeast(2)).toEqual([
+      ['request', 'cause'],
+      ['request', 'cause'],
+    ]);
   });
 });

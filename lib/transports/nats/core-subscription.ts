@@ -40,6 +40,8 @@ export class CoreSubscription implements TransportSubscription {
   readonly #retries = new Map<NodeJS.Timeout, NatsDelivery>();
   readonly #firstFailedAt = new WeakMap<NatsDelivery, number>();
   #state: 'waiting' | 'started' | 'stopping' = 'waiting';
+  /** Stays when it stops: what is buffered by then is handled, of one that never began it is not. */
+  #started = false;
   #running = 0;
   #pumping = false;
   #limit = Infinity;
@@ -75,6 +77,7 @@ export class CoreSubscription implements TransportSubscription {
   start(): void {
     if (this.#state !== 'waiting') return;
     this.#state = 'started';
+    this.#started = true;
     this.#pump();
   }
 
@@ -130,7 +133,7 @@ export class CoreSubscription implements TransportSubscription {
 
   #pump(): void {
     // Handlers that do nothing asynchronous end within `#run`: the loop goes on, not one within the other.
-    if (this.#state === 'waiting' || this.#pumping) return;
+    if (!this.#started || this.#pumping) return;
     this.#pumping = true;
     while (this.#running < Math.min(this.#limit, this.#spec.concurrency)) {
       const delivery = this.#buffer.shift();
@@ -215,13 +218,12 @@ export class CoreSubscription implements TransportSubscription {
   }
 
   async #stop(timeout: number): Promise<void> {
-    const started = this.#state === 'started';
     const deadline = Date.now() + timeout;
     this.#state = 'stopping';
     const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
     await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
     for (const timer of this.#retries.keys()) clearTimeout(timer);
-    const unhandled = started ? 0 : this.#buffer.splice(0).length;
+    const unhandled = this.#started ? 0 : this.#buffer.splice(0).length;
     this.#limit = Infinity;
     this.#pump();
     // There is no broker to hand events back to: what is buffered is handled, as long as there is time.

@@ -66,14 +66,14 @@ export class Frames {
     this.#written();
   }
 
-  /** A message without headers: a few ASCII characters, to a subject of such. */
+  /** A message without headers: a few ASCII characters. To whatever subject: whoever publishes to us can name one. */
   answer(reply: string, text: string): void {
     if (this.#protocol === undefined || this.#nc.isClosed() || this.#nc.isDraining()) {
       this.flush();
       return this.#nc.publish(reply, text);
     }
-    this.#reserve(COMMAND + reply.length + text.length);
-    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'latin1');
+    this.#reserve(COMMAND + 3 * reply.length + text.length);
+    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'utf8');
     this.#written();
   }
 
@@ -86,6 +86,12 @@ export class Frames {
     this.#protocol.outBytes += bytes.length;
     this.#messages = 0;
     this.#protocol.sendCommand(bytes);
+  }
+
+  /** As `flush`, and to the socket at once: for who may keep the microtasks from running for long. */
+  send(): void {
+    this.flush();
+    this.#protocol?.flushPending();
   }
 
   #reserve(length: number): void {
@@ -107,10 +113,7 @@ export class Frames {
 
   #written(): void {
     this.#messages++;
-    if (this.#to - this.#from >= FLUSH_AT) {
-      this.flush();
-      return this.#protocol?.flushPending();
-    }
+    if (this.#to - this.#from >= FLUSH_AT) return this.send();
     if (this.#scheduled) return;
     this.#scheduled = true;
     queueMicrotask(() => {

@@ -192,8 +192,12 @@ export class HeldEvents {
     if (count === 1) {
       this.#outboxSince = Date.now();
       setImmediate(() => this.#flush());
-    } else if (count >= MAX_OUTBOX || Date.now() - this.#outboxSince >= MAX_OUTBOX_AGE) {
-      // Handlers that compute keep the turn from ending, and what is done is to be known before the process dies.
+    } else if (Date.now() - this.#outboxSince >= MAX_OUTBOX_AGE) {
+      // Handlers that compute keep the turn from ending, those without a promise even the microtasks, and what is done is
+      // to be known before the process dies.
+      this.#flush();
+      this.#parts.link.frames.send();
+    } else if (count >= MAX_OUTBOX) {
       this.#flush();
     }
   }

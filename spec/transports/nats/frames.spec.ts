@@ -41,6 +41,18 @@ describe.each(['as the installed client has it', 'as an unknown client has it'])
     });
     afterEach(() => nc.close());
 
+    it('are answered to whatever subject a sender has thought of, and to nothing else', async () => {
+      // In one byte each, these letters would be a line break, and a space.
+      const reply = 'e.\u010d\u010aPUB\u0120injected\u01202\u010d\u010ahi';
+      frames.answer(reply, '+ACK');
+      frames.answer('f', '-NAK');
+      await arrived.atLeast(2);
+      expect(arrived.items.map(({ subject, data }) => [subject, text(data)])).toEqual([
+        [reply, '+ACK'],
+        ['f', '-NAK'],
+      ]);
+    });
+
     it('arrive as they are, in their order: text, bytes, other letters, an empty body, a reply', async () => {
       frames.publish(
         { subject: 'a', header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '{"n":1}', bodyLength: 7 },
