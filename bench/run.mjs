@@ -32,7 +32,7 @@ import { CORE, core, DRAIN, drain, jetStream, STREAM } from './suites/throughput
 
 const HERE = import.meta.dirname;
 const HEAP_EVENTS = 300_000;
-const SOAK = { memory: 1_000_000, stored: 200_000, steps: 10 };
+const SOAK = { memory: 1_000_000, stored: 100_000, steps: 10 };
 const say = (line) => process.stderr.write(`${line}\n`);
 
 const { values } = parseArgs({
@@ -64,14 +64,14 @@ const SUITES = {
     section(
       'Latency, emit to handler',
       '200 events a second.',
-      latencyTable(LATENCY.core, await latency(LATENCY.core, server, { rounds, events: 100 })),
-      latencyTable(LATENCY.jetStream, await latency(LATENCY.jetStream, server, { rounds, events: 100 })),
+      latencyTable(LATENCY.core, await latency(LATENCY.core, server, { rounds, events: 80 })),
+      latencyTable(LATENCY.jetStream, await latency(LATENCY.jetStream, server, { rounds, events: 80 })),
     ),
   startUp: async (server) =>
     section(
       'Start-up',
       'Medians of separate processes, heap and RSS after a collection.',
-      startUpTable(await startUp({ rounds: Math.min(rounds, 9), say })),
+      startUpTable(await startUp({ rounds: Math.min(rounds, 7), say })),
       restartTable(await restart(server, { restarts: Math.min(rounds, 5), say })),
     ),
   micro: async () => section('Parts', microTable(await micro({ rounds }))),
@@ -96,7 +96,7 @@ const SUITES = {
   growth: async (server) => {
     const parts = [];
     for (const curve of GROWTH) {
-      const results = await growth(curve, server, { trials: 3, say });
+      const results = await growth(curve, server, { trials: 2, say });
       const file = path.join('plots', `${curve.key}.svg`);
       if (values.only === undefined) await write(file, plot(chart(curve, results)));
       parts.push(`![${curve.title}](${file.replaceAll(path.sep, '/')})`);

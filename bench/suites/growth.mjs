@@ -2,7 +2,7 @@ import { Pair } from '../harness/pair.mjs';
 import { median } from '../harness/statistics.mjs';
 import { having, OUR_STREAM, RAW_STREAM } from './contenders.mjs';
 
-const EVENTS = 2_000;
+const EVENTS = 1_500;
 const EVENT_BYTES = 198;
 
 /** How the cost of a durable event grows: along `option`, the points of `x`. */

@@ -7,7 +7,7 @@ import type { GuardDenied } from '../options/options';
 import { failureOf, forbidden, type Refusal } from './denial';
 import type { EnhancerSet } from './enhancer-metadata';
 import { exceptionFilters } from './exception-filters';
-import { intercept, resultOf } from './interceptors';
+import { intercept, isThenable, resultOf } from './interceptors';
 import type { Parameter } from './parameters';
 
 /** A method of an instance that handles events, and how Nest knows it. */
@@ -50,9 +50,9 @@ export function enhancedHandler(parts: EnhancedParts): EventHandler {
       refusal = { by, enhancer, error };
       return error;
     };
-    const call = async (): Promise<unknown> => {
-      const args = await argumentsOf(data, context, host, refused);
-      return callMethod(parts, args);
+    const call = (): unknown => {
+      const args = argumentsOf(data, context, host, refused);
+      return args instanceof Promise ? args.then((all) => callMethod(parts, all)) : callMethod(parts, args);
     };
     try {
       for (const guard of guards) {
@@ -84,7 +84,7 @@ type ArgumentMaker = (
   context: EventContext,
   host: ExecutionContext,
   refused: (by: Refusal['by'], pipe: object, error: unknown) => unknown,
-) => Promise<unknown[]>;
+) => unknown[] | Promise<unknown[]>;
 
 function argumentMaker(parameters: readonly Parameter[], shared: readonly PipeTransform[]): ArgumentMaker {
   const all = parameters.map((each) => ({
@@ -92,7 +92,7 @@ function argumentMaker(parameters: readonly Parameter[], shared: readonly PipeTr
     pipes: each.piped ? [...shared, ...each.pipes] : each.pipes,
   }));
   const length = Math.max(...all.map(({ index }) => index)) + 1;
-  return async (data, context, host, refused) => {
+  const piped = async (...[data, context, host, refused]: Parameters<ArgumentMaker>): Promise<unknown[]> => {
     const args = new Array<unknown>(length).fill(undefined);
     for (const { index, value, pipes, metadata } of all) {
       let argument = value(data, context, host);
@@ -106,5 +106,12 @@ function argumentMaker(parameters: readonly Parameter[], shared: readonly PipeTr
       args[index] = await argument;
     }
     return args;
+  };
+  if (all.some(({ pipes }) => pipes.length > 0)) return piped;
+  // Without pipes there is nothing to wait for, unless a decorator gives a promise: each costs an event.
+  return (data, context, host) => {
+    const args = new Array<unknown>(length).fill(undefined);
+    for (const { index, value } of all) args[index] = value(data, context, host);
+    return args.some(isThenable) ? Promise.all(args) : args;
   };
 }

@@ -13,7 +13,7 @@ import { isObservable, lastValueFrom, Observable, type Subscription } from 'rxjs
 export async function intercept(
   interceptors: readonly NestInterceptor[],
   host: ExecutionContext,
-  last: () => Promise<unknown>,
+  last: () => unknown,
 ): Promise<unknown> {
   const step = (index: number): unknown => {
     const interceptor = interceptors[index];
@@ -52,5 +52,5 @@ function deferred(run: () => unknown): Observable<unknown> {
   });
 }
 
-const isThenable = (value: unknown): value is PromiseLike<unknown> =>
+export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
