@@ -6,7 +6,7 @@ import { hasCode } from './has-code';
 import { range } from './numbers';
 import { roundTrip } from './round-trip';
 
-const BACKLOG = 20_000;
+const BACKLOG = 5_000;
 const BATCH = 500;
 const CONCURRENCY = 5;
 /** Events that may wait in the process beside those that run. */
@@ -16,7 +16,7 @@ interface Job {
   readonly number: number;
   readonly padding: string;
 }
-/** So that a backlog that is held is tens of megabytes. */
+/** So that a backlog that is held is ten megabytes. */
 const PADDING = 'x'.repeat(2_000);
 const jobOf = (number: number): Job => ({ number, padding: PADDING });
 
