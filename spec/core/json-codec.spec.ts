@@ -549,12 +549,13 @@ describe('decoding', () => {
       (_, n) => `#${n.toString(2).padStart(14, '*').replace(/./g, '/$&')}`,
     );
     const header = `#${stars},${variants.join(',')}`.slice(0, 4096).replace(/,[^,]*$/, '');
-    const started = performance.now();
+    // Processor time: what else the machine does is not the codec's work.
+    const started = process.cpuUsage();
     expect(JSON.stringify(decode(JSON.stringify(tree), header))).toBe(JSON.stringify(tree));
     decode(JSON.stringify(Array(100_000).fill([])), Array(1000).fill('#/*').join(','));
     const keys = Array.from({ length: 500 }, (_, n) => `#/*/${n.toString(36).padStart(2, '0')}`).join(',');
     decode(JSON.stringify(Array(300_000).fill({})), keys);
-    expect(performance.now() - started).toBeLessThan(2000);
+    expect(process.cpuUsage(started).user / 1e3).toBeLessThan(2000);
   });
 
   it('remembers a bounded number of headers and still reads all of them', () => {
