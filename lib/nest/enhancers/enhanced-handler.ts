@@ -1,13 +1,14 @@
 import type { ExecutionContext, PipeTransform, Type } from '@nestjs/common';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host';
 import { isObservable, lastValueFrom } from 'rxjs';
+import { isThenable } from '../../core/attempt';
 import type { EventContext } from '../../core/event-context';
 import type { EventHandler } from '../../core/event-map';
 import type { GuardDenied } from '../options/options';
 import { failureOf, forbidden, type Refusal } from './denial';
 import type { EnhancerSet } from './enhancer-metadata';
 import { exceptionFilters } from './exception-filters';
-import { intercept, isThenable, resultOf } from './interceptors';
+import { intercept, resultOf } from './interceptors';
 import type { Parameter } from './parameters';
 
 /** A method of an instance that handles events, and how Nest knows it. */

@@ -1,6 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { isObservable, lastValueFrom, Observable, type Subscription } from 'rxjs';
+import { isThenable } from '../../core/attempt';
 
 /**
  * Runs `last` inside the interceptors, the first outermost, with what Nest promises them: nothing below an interceptor
@@ -51,6 +52,3 @@ function deferred(run: () => unknown): Observable<unknown> {
     return () => inner?.unsubscribe();
   });
 }
-
-export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';

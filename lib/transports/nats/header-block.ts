@@ -65,10 +65,7 @@ function line(key: string, value: string): string {
 /** The client only calls `encode()` on the headers of a publish. */
 export const asMsgHdrs = (block: Uint8Array): MsgHdrs => ({ encode: () => block }) as unknown as MsgHdrs;
 
-/**
- * A block as `emit` writes it, without headers of the user's. Its attributes are such as need no decoding, and no cleaning
- * before they are logged (`InboundEvent`).
- */
+/** A block as `emit` writes it, without headers of the user's: values are printable ASCII without spaces. */
 const OWN_BLOCK = new RegExp(
   [
     `NATS/1\\.0`,
