@@ -2,6 +2,7 @@ import type { Deadlines, Expiring } from './deadlines';
 import { EventsError } from './errors';
 import type { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
+import { isThenable } from './promises';
 
 export interface AttemptParts {
   /** Hands the event to the handler, through what is between. Gives back a value or a promise, throws or rejects. */
@@ -107,6 +108,3 @@ export abstract class Attempt implements Expiring {
     );
   }
 }
-
-export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';

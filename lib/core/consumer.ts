@@ -4,8 +4,9 @@ import { EventsError, type NonRetryableError, type RetryAfterError } from './err
 import { printable } from './headers';
 import { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
-import { promiseOf, type ConsumeStep } from './middleware';
+import type { ConsumeStep } from './middleware';
 import { PendingSettlement } from './pending-settlement';
+import { promiseOf } from './promises';
 import { retryDelay, type RetryPolicy } from './retry-policy';
 import { ACK, type Failure, type Settlement } from './settlement';
 import type { Consumer } from './transport';

@@ -11,8 +11,9 @@ import { assertEventName } from './event-name';
 import { EventMessage } from './event-message';
 import { checkHeaders, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
-import { composePublish, promiseOf, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
+import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
+import { promiseOf } from './promises';
 import type { EventTransport, PublishReceipt } from './transport';
 
 export interface EmitOptions {

@@ -9,6 +9,7 @@ import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
+import { promiseOf, settleAll, type MaybePromise } from './promises';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
@@ -155,9 +156,24 @@ export class EventService {
 
   /** Subscribes a handler of several names or patterns: what `@OnEvent` and `subscribe` come down to. */
   bind(definition: HandlerDefinition): Promise<EventSubscription> {
+    return promiseOf(() => this.#bind(definition));
+  }
+
+  /** As `bind`, of many at once, without a promise for each where nobody waits: what became of them, in their order. */
+  bindAll(
+    definitions: readonly MaybePromise<HandlerDefinition>[],
+  ): Promise<PromiseSettledResult<EventSubscription>[]> {
+    return settleAll(definitions, (definition) =>
+      definition instanceof Promise
+        ? definition.then((each) => this.#bind(each))
+        : this.#bind(definition),
+    );
+  }
+
+  #bind(definition: HandlerDefinition): MaybePromise<EventSubscription> {
     if (this.#state === 'draining' || this.#state === 'closed') {
       const what = `cannot subscribe '${definition.name}': the event service is ${this.#state}`;
-      return Promise.reject(new EventsError('closed', what));
+      throw new EventsError('closed', what);
     }
     return this.#subscriptions.bind(definition);
   }

@@ -33,6 +33,8 @@ export interface SubscribeOptions {
 export interface HandlerDefinition {
   /** Identity, e.g. `Notifications.welcome`. */
   readonly name: string;
+  /** `identityOf(name)`, of who has made it already. */
+  readonly identity?: string;
   readonly patterns: readonly string[];
   readonly handler: EventHandler;
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
@@ -141,25 +143,24 @@ export function specsOf(
   for (let i = 0; i < patterns.length; i++) assertListens(name, patterns, i);
 
   const { delivery, broadcast, startFrom, concurrency, retry } = options;
-  const maxDeliveries = retry.attempts + 1;
-  const spec = (own: readonly string[], ownDurable = durable): SubscriptionSpec => ({
+  const spec: SubscriptionSpec = {
     app,
     handler: name,
-    durable: ownDurable,
-    patterns: own,
+    durable,
+    patterns,
     delivery,
     broadcast,
     startFrom,
     concurrency,
-    maxDeliveries,
-  });
-  const [only] = patterns;
-  // Most handlers have one, which is not taken apart.
-  if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return [spec([only])];
+    maxDeliveries: retry.attempts + 1,
+  };
+  if (!patterns.some(isWildcard)) return [spec];
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
-    ...(exact.length === 0 ? [] : [spec(exact)]),
-    ...patterns.filter(isWildcard).map((pattern) => spec([pattern], wildcardDurable(durable, pattern))),
+    ...(exact.length === 0 ? [] : [{ ...spec, patterns: exact }]),
+    ...patterns
+      .filter(isWildcard)
+      .map((pattern) => ({ ...spec, patterns: [pattern], durable: wildcardDurable(durable, pattern) })),
   ];
 }
 

@@ -1,5 +1,6 @@
 import type { ConsumeContext } from './event-context';
 import type { InboundEvent } from './inbound-event';
+import { promiseOf } from './promises';
 
 /** An event on its way out, before it is encoded. Middleware may change `data`, `headers` and the ids. */
 export interface OutboundEvent {
@@ -59,18 +60,6 @@ export const stageOf = (middleware: EventMiddleware): Stage => ({
       middleware.consume?.(event, () => promiseOf(() => next(event))),
   }),
 });
-
-/** What it gives back or throws, as a promise; one that it gives back is that promise. */
-export function promiseOf<R>(run: () => R | Promise<R>): Promise<R> {
-  try {
-    const result = run();
-    return result instanceof Promise ? result : Promise.resolve(result);
-  } catch (error) {
-    // What was thrown is passed on as it is, Error or not.
-    // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-    return Promise.reject(error);
-  }
-}
 
 /** Folds the stages around `last`: once, when a service is built or a handler bound, never per event. */
 function fold<E, R>(

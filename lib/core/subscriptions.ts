@@ -14,9 +14,10 @@ import {
 } from './handler-definition';
 import type { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
-import { composeConsume, promiseOf, type Stage } from './middleware';
+import { composeConsume, type Stage } from './middleware';
 import { joinedDurable, sanitize } from './names';
-import type { Consumer, EventTransport, TransportSubscription } from './transport';
+import { isThenable, promiseOf, settleAll, type MaybePromise } from './promises';
+import type { Consumer, EventTransport, SubscriptionSpec, TransportSubscription } from './transport';
 
 /** A handler that is bound. */
 export interface EventSubscription {
@@ -35,12 +36,40 @@ export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
   readonly patterns: readonly string[];
 }
 
-interface Bound extends EventSubscription {
-  readonly identity: string;
-  readonly counters: SubscriptionCounters;
-  breaker: CircuitBreaker | undefined;
-  transports: readonly TransportSubscription[];
+/** What one handler is to its service, from when its identity is claimed until it is released. */
+class Bound implements EventSubscription, SubscriptionCounters {
+  running = 0;
+  succeeded = 0;
+  retried = 0;
+  deadLettered = 0;
+  breaker: CircuitBreaker | undefined = undefined;
+  transports: readonly TransportSubscription[] = NONE;
+  #consumer: Consumer | undefined = undefined;
+
+  constructor(
+    readonly identity: string,
+    readonly definition: HandlerDefinition,
+    readonly options: ResolvedSubscribeOptions,
+    private readonly owner: { compose(bound: Bound): Consumer; unsubscribe(bound: Bound): Promise<void> },
+  ) {}
+
+  get name(): string {
+    return this.definition.name;
+  }
+
+  get patterns(): readonly string[] {
+    return this.definition.patterns;
+  }
+
+  /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
+  readonly consume: Consumer = (delivery) => (this.#consumer ??= this.owner.compose(this))(delivery);
+
+  unsubscribe(): Promise<void> {
+    return this.owner.unsubscribe(this);
+  }
 }
+
+const NONE: readonly never[] = Object.freeze([]);
 
 export interface SubscriptionsParts {
   readonly transport: EventTransport;
@@ -79,6 +108,10 @@ export class Subscriptions {
   /** The service, as durables are called after it. */
   readonly #app: string;
   readonly #bound = new Map<string, Bound>();
+  readonly #owner = {
+    compose: (bound: Bound) => this.#compose(bound),
+    unsubscribe: (bound: Bound) => this.#unsubscribe(bound),
+  };
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
@@ -91,39 +124,42 @@ export class Subscriptions {
     this.#app = sanitize(parts.defaults.app);
   }
 
-  /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
-  bind(definition: HandlerDefinition): Promise<EventSubscription> {
-    // Not `async`: a thousand handlers start at once, and most of them have one subscription, whose promise is enough.
-    try {
-      const { defaults, transport, consume } = this.#parts;
-      const options = resolveSubscribeOptions(definition, this.#defaults);
-      const identity = identityOf(definition.name);
-      const specs = specsOf(definition, defaults.app, joinedDurable(this.#app, identity), options);
-      const bound = this.#claim(definition, identity);
-      if (!consume) return Promise.resolve(bound);
+  /**
+   * There is a promise only where the transport has one: a thousand handlers start at once.
+   * @throws EventsError, or rejects with it, when the definition is wrong, its identity is taken, or the broker refuses it
+   */
+  bind(definition: HandlerDefinition): MaybePromise<EventSubscription> {
+    const { defaults, transport, consume } = this.#parts;
+    const options = resolveSubscribeOptions(definition, this.#defaults);
+    const identity = definition.identity ?? identityOf(definition.name);
+    const specs = specsOf(definition, defaults.app, joinedDurable(this.#app, identity), options);
+    const bound = this.#claim(definition, identity, options);
+    if (!consume) return bound;
 
-      const consumer = this.#consumerOnDemand(definition, options, bound);
-      const [spec] = specs;
-      if (spec !== undefined && specs.length === 1) {
-        return promiseOf(() => transport.subscribe(spec, consumer)).then(
-          (subscription) => this.#begin(bound, [subscription]),
-          (reason: unknown) => this.#end(bound, [], reason),
-        );
-      }
-      const made = specs.map((each) => promiseOf(() => transport.subscribe(each, consumer)));
-      return Promise.allSettled(made).then((results) => {
-        const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
-        const failed = results.find((result) => result.status === 'rejected');
-        return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);
-      });
+    const [spec] = specs;
+    if (spec === undefined || specs.length > 1) return this.#bindTo(specs, bound);
+    // Most handlers have one.
+    try {
+      const made = transport.subscribe(spec, bound.consume);
+      if (!isThenable(made)) return this.#begin(bound, [made]);
+      return made.then(
+        (subscription) => this.#begin(bound, [subscription]),
+        (reason: unknown) => this.#end(bound, NONE, reason),
+      );
     } catch (error) {
-      // What was thrown is passed on as it is, Error or not.
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-      return Promise.reject(error);
+      this.#release(bound);
+      throw error;
     }
   }
 
-  #begin(bound: Bound, transports: readonly TransportSubscription[]): Bound | Promise<never> {
+  async #bindTo(specs: readonly SubscriptionSpec[], bound: Bound): Promise<Bound> {
+    const results = await settleAll(specs, (spec) => this.#parts.transport.subscribe(spec, bound.consume));
+    const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
+    const failed = results.find((result) => result.status === 'rejected');
+    return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);
+  }
+
+  #begin(bound: Bound, transports: readonly TransportSubscription[]): MaybePromise<Bound> {
     // A drain or an unsubscribe may have come in between; then nobody else would stop these.
     if (this.#bound.get(bound.identity) !== bound || this.#state === 'stopping') {
       const what = `'${bound.name}' was unsubscribed while it was being subscribed`;
@@ -136,15 +172,21 @@ export class Subscriptions {
 
   /** Leaves nothing of what could not be bound, then throws the reason. */
   async #end(bound: Bound, transports: readonly TransportSubscription[], reason: unknown): Promise<never> {
-    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
-    bound.breaker?.stop();
+    this.#release(bound);
     await Promise.all(transports.map((each) => each.stop(0)));
     throw reason;
   }
 
+  #release(bound: Bound): void {
+    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
+    bound.breaker?.stop();
+  }
+
   /** @throws EventsError `unknown_event`, `duplicate_handler` */
-  #claim({ name, patterns }: HandlerDefinition, identity: string): Bound {
-    for (const pattern of patterns) this.#parts.assertKnown?.(pattern, name);
+  #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): Bound {
+    const { name, patterns } = definition;
+    const { assertKnown } = this.#parts;
+    if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
     const other = this.#bound.get(identity);
     if (other !== undefined) {
       throw new EventsError(
@@ -153,34 +195,14 @@ export class Subscriptions {
           `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
       );
     }
-    const bound: Bound = {
-      name,
-      patterns,
-      identity,
-      counters: { running: 0, succeeded: 0, retried: 0, deadLettered: 0 },
-      breaker: undefined,
-      transports: [],
-      unsubscribe: () => this.#unsubscribe(bound),
-    };
+    const bound = new Bound(identity, definition, options, this.#owner);
     this.#bound.set(identity, bound);
     return bound;
   }
 
-  /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
-  #consumerOnDemand(
-    definition: HandlerDefinition,
-    options: ResolvedSubscribeOptions,
-    bound: Bound,
-  ): Consumer {
-    let consumer: Consumer | undefined;
-    return (delivery) => (consumer ??= this.#consumerOf(definition, options, bound))(delivery);
-  }
-
-  #consumerOf(
-    { name, handler, resultOf }: HandlerDefinition,
-    { retry, timeout, circuitBreaker }: ResolvedSubscribeOptions,
-    bound: Bound,
-  ): Consumer {
+  #compose(bound: Bound): Consumer {
+    const { name, handler, resultOf } = bound.definition;
+    const { retry, timeout, circuitBreaker } = bound.options;
     const { logger, clock = systemClock, within } = this.#parts;
     if (circuitBreaker !== undefined) {
       const limit = (concurrency: number): void =>
@@ -202,7 +224,7 @@ export class Subscriptions {
           : (value, event) => within(event, () => resultOf(value)),
       around: this.#around,
       deadlines: this.#deadlinesOf(timeout),
-      counters: bound.counters,
+      counters: bound,
       breaker: bound.breaker,
       logger,
     });
@@ -245,7 +267,16 @@ export class Subscriptions {
   }
 
   get status(): SubscriptionStatus[] {
-    return [...this.#bound.values()].map(({ name, patterns, counters }) => ({ name, patterns, ...counters }));
+    return [...this.#bound.values()].map(
+      ({ name, patterns, running, succeeded, retried, deadLettered }) => ({
+        name,
+        patterns,
+        running,
+        succeeded,
+        retried,
+        deadLettered,
+      }),
+    );
   }
 
   async #unsubscribe(bound: Bound): Promise<void> {

@@ -1,5 +1,6 @@
 import type { DeadLetterStore, Orphan } from './dead-letter-store';
 import type { EventHeaders } from './headers';
+import type { MaybePromise } from './promises';
 import type { Settlement } from './settlement';
 
 /** `durable`: stored, retried, at least once. `ephemeral`: to whoever listens now, may lose. */
@@ -107,8 +108,8 @@ export interface EventTransport {
    * @throws EventsError `batch_unsupported` where the broker cannot
    */
   publishAtomic?(messages: readonly OutboundMessage[]): Promise<readonly PublishReceipt[]>;
-  /** Registers the subscription at the broker; from here on nothing is missed. */
-  subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription>;
+  /** Registers the subscription at the broker; from here on nothing is missed. A promise, unless it is there at once. */
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): MaybePromise<TransportSubscription>;
   status(): TransportStatus;
   /** Where dead letters are kept; absent if nowhere. Usable once connected. */
   readonly deadLetters?: DeadLetterStore;

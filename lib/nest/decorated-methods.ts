@@ -1,9 +1,10 @@
 import { DiscoveryService, type DiscoveredClass } from '@golevelup/nestjs-discovery';
 import type { Type } from '@nestjs/common';
-import type { MetadataScanner, ModulesContainer } from '@nestjs/core';
+import { MetadataScanner, type ModulesContainer } from '@nestjs/core';
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
+import type { Method } from './enhancers/enhanced-handler';
 import type { HandlerPlace } from './handler-binder';
 
 /** A method with metadata, and where Nest has it. */
@@ -13,11 +14,10 @@ export interface DecoratedMethod<T> {
 }
 
 /** The methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
-export const decoratedMethods = <T>(
-  key: string | symbol,
-  modules: readonly Module[],
-  scanner: MetadataScanner,
-): DecoratedMethod<T>[] => [...singletons<T>(key, modules, scanner), ...scoped<T>(key, modules, scanner)];
+export function decoratedMethods<T>(key: string | symbol, modules: readonly Module[]): DecoratedMethod<T>[] {
+  const scanner = new MetadataScanner();
+  return [...singletons<T>(key, modules, scanner), ...scoped<T>(key, modules, scanner)];
+}
 
 /** Each instance is looked through once, whatever it is provided as: an alias (`useExisting`) shows it a second time. */
 function singletons<T>(
@@ -33,8 +33,8 @@ function singletons<T>(
     if (methods.length === 0) continue;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
     for (const { meta: metadata, discoveredMethod } of methods) {
-      const { methodName } = discoveredMethod;
-      found.push({ place: { wrapper, module, type, methodName }, metadata });
+      const { methodName, handler: method } = discoveredMethod;
+      found.push({ place: { wrapper, module, type, methodName, method }, metadata });
     }
   }
   return found;
@@ -51,11 +51,12 @@ const scoped = <T>(
       if (wrapper.isAlias || !isScoped(wrapper)) return [];
       if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module, scanner);
       const type = wrapper.metatype as Type | null;
-      const prototype = type?.prototype as Record<string, object> | undefined;
+      const prototype = type?.prototype as Record<string, Method> | undefined;
       if (type === null || prototype === undefined || wrapper.inject != null) return [];
       return scanner.getAllMethodNames(prototype).flatMap((methodName) => {
-        const metadata = Reflect.getMetadata(key, prototype[methodName] as object) as T | undefined;
-        return metadata === undefined ? [] : { place: { wrapper, module, type, methodName }, metadata };
+        const method = prototype[methodName] as Method;
+        const metadata = Reflect.getMetadata(key, method) as T | undefined;
+        return metadata === undefined ? [] : { place: { wrapper, module, type, methodName, method }, metadata };
       });
     }),
   );

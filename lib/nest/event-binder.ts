@@ -3,7 +3,8 @@ import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
 import type { EventHandler } from '../core/event-map';
 import { EventService } from '../core/event-service';
-import type { EventSubscription } from '../core/subscriptions';
+import type { HandlerDefinition } from '../core/handler-definition';
+import type { MaybePromise } from '../core/promises';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
 import { resultOf } from './enhancers/interceptors';
 import { EventExplorer, type FoundHandler } from './event-explorer';
@@ -15,12 +16,12 @@ import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options'
 @Injectable()
 export class EventBinder {
   readonly #modules: LazyModules;
+  readonly #explorer = new EventExplorer();
   readonly #handlers: HandlerBinder;
   #started = false;
 
   constructor(
     private readonly service: EventService,
-    private readonly explorer: EventExplorer,
     @Inject(EVENTS_OPTIONS) { globalEnhancers, guardDenied }: ResolvedOptions,
     moduleRef: ModuleRef,
     modules: ModulesContainer,
@@ -41,26 +42,26 @@ export class EventBinder {
   async #bind(modules: Iterable<Module>): Promise<void> {
     // What is loaded before the start is found at the start.
     if (!this.#started) return;
-    const found = this.explorer.explore(modules);
-    const bound = await Promise.allSettled(found.map((handler) => this.#subscribe(handler)));
+    const found = this.#explorer.explore(modules);
+    const bound = await this.service.bindAll(found.map((each) => this.#definitionOf(each)));
     const failed = bound.find((result) => result.status === 'rejected');
     if (failed === undefined) return;
     // A module that is loaded again tries again; what is bound stays bound.
-    this.explorer.release(found.filter((_, index) => bound[index]?.status === 'rejected'));
+    this.#explorer.release(found.filter((_, index) => bound[index]?.status === 'rejected'));
     throw failed.reason;
   }
 
-  /** Not `async`: most handlers wait for nothing but their subscription, whose promise is enough. */
-  #subscribe({ place, name, patterns, options }: FoundHandler): Promise<EventSubscription> {
-    const subscribed = (handler: EventHandler): Promise<EventSubscription> =>
-      this.service.bind({ name, patterns, options, handler, resultOf });
-    try {
-      const handler = this.#handlers.bind(place);
-      return typeof handler === 'function' ? subscribed(handler) : handler.then(subscribed);
-    } catch (error) {
-      // What was thrown is passed on as it is.
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-      return Promise.reject(error);
-    }
+  /** A promise only where enhancers have to be made. */
+  #definitionOf({ place, name, identity, patterns, options }: FoundHandler): MaybePromise<HandlerDefinition> {
+    const withHandler = (handler: EventHandler): HandlerDefinition => ({
+      name,
+      identity,
+      patterns,
+      options,
+      handler,
+      resultOf,
+    });
+    const handler = this.#handlers.bind(place);
+    return typeof handler === 'function' ? withHandler(handler) : handler.then(withHandler);
   }
 }

@@ -1,5 +1,3 @@
-import { Injectable } from '@nestjs/common';
-import { MetadataScanner } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
 import { identityOf } from '../core/handler-definition';
@@ -15,13 +13,10 @@ export interface FoundHandler extends DeclaredHandler {
 }
 
 /** Finds the methods that `@OnEvent` marks. Reads only; what was found once is not found again. */
-@Injectable()
 export class EventExplorer {
   /** Where each identity is. */
   readonly #found = new Map<string, HandlerPlace>();
   readonly #explored = new Set<Module>();
-
-  constructor(private readonly scanner: MetadataScanner) {}
 
   /**
    * The handlers in these modules, except in those that were explored before.
@@ -31,11 +26,7 @@ export class EventExplorer {
     const unseen = [...modules].filter((module) => !this.#explored.has(module));
     for (const module of unseen) this.#explored.add(module);
     const found: FoundHandler[] = [];
-    for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(
-      ON_EVENT_METADATA,
-      unseen,
-      this.scanner,
-    )) {
+    for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen)) {
       for (const { name, patterns, options } of declaredHandlers(nameOf(place), metadata)) {
         const handler: FoundHandler = { name, patterns, options, identity: identityOf(name), place };
         if (!this.#has(handler)) found.push(handler);

@@ -12,7 +12,7 @@ import {
   type Provider,
   type Type,
 } from '@nestjs/common';
-import { MetadataScanner, ModuleRef, ModulesContainer } from '@nestjs/core';
+import { ModuleRef, ModulesContainer } from '@nestjs/core';
 import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
@@ -26,7 +26,6 @@ import { assembleEventService, createCorrelation } from './create-event-service'
 import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
 import { followRpcTargets } from './edge/rpc-origin';
 import { EventBinder } from './event-binder';
-import { EventExplorer } from './event-explorer';
 import type { EventsModuleOptions } from './options/options';
 import { EVENTS_OPTIONS, resolveOptions, type ResolvedOptions } from './options/resolve-options';
 import { TEST_SEAM, type TestSeam } from './test-seam';
@@ -116,8 +115,6 @@ function moduleOf(
     imports: [...imports],
     providers: [
       ...rawOptions,
-      MetadataScanner,
-      EventExplorer,
       EventBinder,
       StrategyBinder,
       {

@@ -6,7 +6,8 @@ import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
 import type { EventContext } from '../core/event-context';
 import type { EventHandler } from '../core/event-map';
-import { callMethod, enhancedHandler, type HandlerMethod } from './enhancers/enhanced-handler';
+import type { MaybePromise } from '../core/promises';
+import { callMethod, enhancedHandler, type Method } from './enhancers/enhanced-handler';
 import {
   enhancersOn,
   enhancersOnMethod,
@@ -24,9 +25,9 @@ export interface HandlerPlace {
   readonly module: Module;
   readonly type: Type;
   readonly methodName: string;
+  /** As the class declares it. */
+  readonly method: Method;
 }
-
-type Method = (this: unknown, ...args: unknown[]) => unknown;
 
 /** How handlers see what they are called for. */
 export interface HandlerView {
@@ -48,20 +49,28 @@ export class HandlerBinder {
     private readonly view: HandlerView,
   ) {}
 
-  /** @throws what Nest throws when an enhancer cannot be made */
-  bind(place: HandlerPlace): EventHandler | Promise<EventHandler> {
-    const { wrapper, type, methodName } = place;
-    const method = (type.prototype as Record<string, Method>)[methodName] as Method;
+  /** Rejects with what Nest throws when an enhancer cannot be made. */
+  bind(place: HandlerPlace): MaybePromise<EventHandler> {
+    const { wrapper, type, method, methodName } = place;
     const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOnMethod(method));
     const decorated = hasParameterDecorators(type, methodName);
     const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
-    const target = { type, method, methodName, instance: wrapper.instance };
     // Nothing to enhance, nothing to make: without this, a thousand handlers took 15 ms and 5 MB.
-    if (shared && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals) return direct(target);
+    if (shared && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals)
+      return direct(place, wrapper.instance);
+    return this.#enhanced(place, enhancers, decorated);
+  }
+
+  async #enhanced(
+    place: HandlerPlace,
+    enhancers: DeclaredEnhancers,
+    decorated: boolean,
+  ): Promise<EventHandler> {
+    const { wrapper, type, methodName } = place;
     const declared = { enhancers, parameters: declaredParameters(type, methodName), decorated };
     if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
     if (wrapper.isTransient) return this.#transient(place, declared);
-    return this.#shared(place, target, declared);
+    return this.#shared(place, wrapper.instance, declared);
   }
 
   /** Looked up once for all methods of the class. */
@@ -72,44 +81,38 @@ export class HandlerBinder {
   }
 
   /** One instance for all events; enhancers of the application may still be made for each. */
-  async #shared(place: HandlerPlace, target: HandlerMethod, declared: Declared): Promise<EventHandler> {
-    if (!this.resolver.perEvent) return this.#composed(place, target, declared);
+  async #shared(place: HandlerPlace, instance: object, declared: Declared): Promise<EventHandler> {
+    if (!this.resolver.perEvent) return this.#composed(place, instance, declared);
     return async (data, context) => {
-      const handler = await this.#composed(
-        place,
-        target,
-        declared,
-        scopeOf(place, this.view.request(data, context)),
-      );
+      const scope = scopeOf(place, this.view.request(data, context));
+      const handler = await this.#composed(place, instance, declared, scope);
       return handler(data, context);
     };
   }
 
   /** A class that depends on the event: an instance for each, released with it. */
   #perEvent(place: HandlerPlace, declared: Declared): EventHandler {
-    const { wrapper, module, type, methodName } = place;
+    const { wrapper, module } = place;
     const moduleRef = moduleRefOf(module);
     return async (data, context) => {
       const scope = scopeOf(place, this.view.request(data, context));
       const instance = await moduleRef.resolve<object>(wrapper.token as string, scope.contextId, {
         strict: true,
       });
-      const method = (type.prototype as Record<string, Method>)[methodName] as Method;
-      const handler = await this.#composed(place, { type, method, methodName, instance }, declared, scope);
+      const handler = await this.#composed(place, instance, declared, scope);
       return handler(data, context);
     };
   }
 
   /** A class that is made anew wherever it is injected: an instance of the handler's own. */
   #transient(place: HandlerPlace, declared: Declared): EventHandler {
-    const { wrapper, module, type, methodName } = place;
+    const { wrapper, module } = place;
     let made: Promise<EventHandler> | undefined;
     const own = async (): Promise<EventHandler> => {
       const instance = await moduleRefOf(module).resolve<object>(wrapper.token as string, undefined, {
         strict: true,
       });
-      const method = (type.prototype as Record<string, Method>)[methodName] as Method;
-      return this.#shared(place, { type, method, methodName, instance }, declared);
+      return this.#shared(place, instance, declared);
     };
     return async (data, context) => {
       made ??= own();
@@ -119,16 +122,18 @@ export class HandlerBinder {
   }
 
   async #composed(
-    { module }: HandlerPlace,
-    target: HandlerMethod,
+    place: HandlerPlace,
+    instance: object,
     declared: Declared,
     scope?: EventScope,
   ): Promise<EventHandler> {
+    const { module, type, method, methodName } = place;
     const enhancers = await this.resolver.enhancers(declared.enhancers, module, scope);
     // Nothing to enhance, nothing to pay for.
-    if (!declared.decorated && !hasEnhancers(enhancers)) return direct(target);
+    if (!declared.decorated && !hasEnhancers(enhancers)) return direct(place, instance);
     const parameters = await this.resolver.parameters(declared.parameters, module, scope);
     const { guardDenied, view } = this;
+    const target = { type, instance, method, methodName };
     return enhancedHandler({ ...target, enhancers, parameters, guardDenied, contextType: view.contextType });
   }
 }
@@ -140,9 +145,9 @@ interface Declared {
 }
 
 const direct =
-  (target: HandlerMethod): EventHandler =>
+  ({ method, methodName }: HandlerPlace, instance: object): EventHandler =>
   (data, context) =>
-    callMethod(target, [data, context]);
+    callMethod(instance, methodName, method, [data, context]);
 
 /**
  * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable

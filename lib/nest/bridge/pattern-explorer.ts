@@ -1,4 +1,3 @@
-import type { MetadataScanner } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
 import {
   PATTERN_HANDLER_METADATA,
@@ -25,11 +24,10 @@ export interface PatternMethod {
 export function patternMethods(
   { transportId, options: { prefix = '' } }: EventsStrategy,
   modules: Iterable<Module>,
-  scanner: MetadataScanner,
 ): PatternMethod[] {
-  const methods = decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], scanner);
+  const methods = decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules]);
   const found = methods.flatMap(({ place, metadata }) => {
-    const method = (place.type.prototype as Record<string, object>)[place.methodName] as object;
+    const { method } = place;
     const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
     const name = `${place.type.name}.${place.methodName}`;
     if (

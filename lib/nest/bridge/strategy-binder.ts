@@ -1,7 +1,6 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
 import {
   HttpAdapterHost,
-  MetadataScanner,
   ModuleRef,
   ModulesContainer,
   type ApplicationConfig,
@@ -31,7 +30,6 @@ export class StrategyBinder {
 
   constructor(
     private readonly service: EventService,
-    private readonly scanner: MetadataScanner,
     @Inject(EVENTS_OPTIONS) private readonly options: ResolvedOptions,
     private readonly moduleRef: ModuleRef,
     private readonly modules: ModulesContainer,
@@ -50,7 +48,7 @@ export class StrategyBinder {
     const config = this.moduleRef['container'].applicationConfig as ApplicationConfig;
     const globals = globalEnhancers ? config : undefined;
     const binder = new HandlerBinder(new EnhancerResolver(globals), this.options.guardDenied, RPC_VIEW);
-    const methods = patternMethods(strategy, this.modules.values(), this.scanner);
+    const methods = patternMethods(strategy, this.modules.values());
     for (const warning of [
       ...unansweredRequests(strategy, this.#hasOtherTransports),
       ...(globalEnhancers || strategy.options.globalEnhancers === false || methods.length === 0

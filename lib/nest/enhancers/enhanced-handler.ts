@@ -1,7 +1,7 @@
 import type { ExecutionContext, PipeTransform, Type } from '@nestjs/common';
 import { ExecutionContextHost } from '@nestjs/core/helpers/execution-context-host';
 import { isObservable, lastValueFrom } from 'rxjs';
-import { isThenable } from '../../core/attempt';
+import { isThenable } from '../../core/promises';
 import type { EventContext } from '../../core/event-context';
 import type { EventHandler } from '../../core/event-map';
 import type { GuardDenied } from '../options/options';
@@ -11,21 +11,19 @@ import { exceptionFilters } from './exception-filters';
 import { intercept, resultOf } from './interceptors';
 import type { Parameter } from './parameters';
 
-/** A method of an instance that handles events, and how Nest knows it. */
-export interface HandlerMethod {
+export type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+/** @param declared of the class: what carries metadata. The instance may have another in its place (a spy, a wrapper) */
+export function callMethod(instance: object, name: string, declared: Method, args: unknown[]): unknown {
+  const method = (instance as Record<string, Method | undefined>)[name] ?? declared;
+  return method.apply(instance, args);
+}
+
+export interface EnhancedParts {
   readonly type: Type;
   readonly instance: object;
-  /** As the class declares it: what carries metadata. The instance may have another in its place (a spy, a wrapper). */
-  readonly method: (this: unknown, ...args: unknown[]) => unknown;
+  readonly method: Method;
   readonly methodName: string;
-}
-
-export function callMethod({ instance, method, methodName }: HandlerMethod, args: unknown[]): unknown {
-  const own = (instance as Record<string, typeof method | undefined>)[methodName] ?? method;
-  return own.apply(instance, args);
-}
-
-export interface EnhancedParts extends HandlerMethod {
   readonly enhancers: EnhancerSet;
   readonly parameters: readonly Parameter[];
   /** What `ExecutionContext#getType` says. */
@@ -38,7 +36,7 @@ export interface EnhancedParts extends HandlerMethod {
  * they have in a Nest microservice. Composed once for a handler, or once for an event where its instance is made for it.
  */
 export function enhancedHandler(parts: EnhancedParts): EventHandler {
-  const { type, method, enhancers, contextType, guardDenied } = parts;
+  const { type, instance, method, methodName, enhancers, contextType, guardDenied } = parts;
   const { guards, interceptors } = enhancers;
   const argumentsOf = argumentMaker(parts.parameters, enhancers.pipes);
   const filter = enhancers.filters.length > 0 ? exceptionFilters(enhancers.filters) : undefined;
@@ -53,7 +51,9 @@ export function enhancedHandler(parts: EnhancedParts): EventHandler {
     };
     const call = (): unknown => {
       const args = argumentsOf(data, context, host, refused);
-      return args instanceof Promise ? args.then((all) => callMethod(parts, all)) : callMethod(parts, args);
+      return args instanceof Promise
+        ? args.then((all) => callMethod(instance, methodName, method, all))
+        : callMethod(instance, methodName, method, args);
     };
     try {
       for (const guard of guards) {

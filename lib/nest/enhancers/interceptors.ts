@@ -1,7 +1,7 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { ExecutionContext, NestInterceptor } from '@nestjs/common';
 import { isObservable, lastValueFrom, Observable, type Subscription } from 'rxjs';
-import { isThenable } from '../../core/attempt';
+import { isThenable } from '../../core/promises';
 
 /**
  * Runs `last` inside the interceptors, the first outermost, with what Nest promises them: nothing below an interceptor

@@ -88,7 +88,7 @@ export class MemoryCluster {
 
   /**
    * @param last sequence after which a durable starts that is made now and starts from `'new'`
-   * @param onStopped called when nothing of it runs any more
+   * @param onStopped called when nothing of it runs any more; it is to `leave` then
    * @throws EventsError `duplicate_handler` when the durable belongs to another handler
    */
   subscribe(
@@ -102,14 +102,20 @@ export class MemoryCluster {
     const key = spec.broadcast ? Symbol(spec.durable) : spec.durable;
     const source =
       spec.delivery === 'durable' ? this.#durable(key, spec, limits, last) : this.#group(key, spec, host);
-    const { dispatcher } = source;
-    const subscription = new MemorySubscription(spec, source, consumer, host, (stopped) => {
-      dispatcher.leave(stopped);
-      if (dispatcher.members.length === 0) this.#left(key, source);
-      onStopped(stopped);
-    });
-    dispatcher.join(subscription);
+    const subscription = new MemorySubscription(spec, source, consumer, host, onStopped);
+    source.dispatcher.join(subscription);
     return subscription;
+  }
+
+  leave(subscription: MemorySubscription): void {
+    const { source } = subscription;
+    source.dispatcher.leave(subscription);
+    if (source.dispatcher.members.length > 0) return;
+    // Its last member has left: what no instance of the service can take up again goes with it.
+    if (source instanceof EphemeralGroup) this.#close(source);
+    else if (source instanceof MemoryDurable && source.spec.broadcast) this.#durables.delete(source.key);
+    else return;
+    source.discard();
   }
 
   /**
@@ -168,14 +174,6 @@ export class MemoryCluster {
     for (const durable of this.#durables.values()) durable.discard();
   }
 
-  /** Its last member has left: what no instance of the service can take up again goes with it. */
-  #left(key: string | symbol, source: MemoryDurable | EphemeralGroup): void {
-    if (source instanceof EphemeralGroup) this.#close(key, source);
-    else if (source.spec.broadcast) this.#durables.delete(key);
-    else return;
-    source.discard();
-  }
-
   #durable(key: string | symbol, spec: SubscriptionSpec, limits: StreamLimits, last: number): MemoryDurable {
     const existing = this.#durables.get(key);
     if (existing !== undefined) {
@@ -191,7 +189,7 @@ export class MemoryCluster {
       return existing;
     }
     const { events, deadLetters } = this.ensureStreams(limits);
-    const created = new MemoryDurable(spec, events, deadLetters, events.startOf(spec.startFrom, last));
+    const created = new MemoryDurable(key, spec, events, deadLetters, events.startOf(spec.startFrom, last));
     this.#durables.set(key, created);
     return created;
   }
@@ -201,19 +199,20 @@ export class MemoryCluster {
     existing?.update(spec);
     if (existing !== undefined) return existing;
     const created = new EphemeralGroup(
+      key,
       spec,
       this.id,
       () => this.#streams?.deadLetters,
       host,
-      (group) => this.#close(key, group),
+      (group) => this.#close(group),
     );
     this.#groups.set(key, created);
     return created;
   }
 
   /** There may be a successor already. */
-  #close(key: string | symbol, group: EphemeralGroup): void {
-    if (this.#groups.get(key) === group) this.#groups.delete(key);
+  #close(group: EphemeralGroup): void {
+    if (this.#groups.get(group.key) === group) this.#groups.delete(group.key);
   }
 
   #reportDrop(event: StoredEvent, { logger }: Host): void {

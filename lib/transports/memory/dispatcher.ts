@@ -15,6 +15,8 @@ export interface Member {
 
 /** Where work comes from. */
 export interface Queue {
+  /** Whether there is surely nothing to take. */
+  readonly idle: boolean;
   /** Takes the next piece of work, if there is one. */
   take(): Work | undefined;
 }
@@ -46,7 +48,8 @@ export class Dispatcher<M extends Member> {
 
   /** There may be work. From `node:timers`, so that a test's faked globals do not stop the broker. */
   wake(): void {
-    if (this.#woken) return;
+    // A thousand handlers start at once.
+    if (this.#woken || this.#queue.idle) return;
     this.#woken = true;
     setImmediate(() => {
       this.#woken = false;

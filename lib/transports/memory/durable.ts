@@ -34,6 +34,7 @@ export class MemoryDurable implements WorkSource {
   #filter: SubjectFilter;
 
   constructor(
+    readonly key: string | symbol,
     readonly spec: SubscriptionSpec,
     private readonly stream: EventStream,
     private readonly deadLetters: DeadLetterStream,
@@ -65,6 +66,10 @@ export class MemoryDurable implements WorkSource {
       if (event !== undefined && this.#filter(event.name)) return this.#hasRoom;
     }
     return false;
+  }
+
+  get idle(): boolean {
+    return this.cursor > this.stream.last && (this.#due === undefined || this.#due.length === 0);
   }
 
   notify(name: string): void {

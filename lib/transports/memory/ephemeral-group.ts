@@ -44,6 +44,7 @@ export class EphemeralGroup implements WorkSource {
    * @param onLast called when the last member begins to stop: from then on nothing may be offered, and nobody may join
    */
   constructor(
+    readonly key: string | symbol,
     readonly spec: SubscriptionSpec,
     private readonly clusterId: string,
     private readonly deadLetters: () => DeadLetterStream | undefined,
@@ -85,6 +86,10 @@ export class EphemeralGroup implements WorkSource {
 
   get ready(): boolean {
     return this.backlog > 0;
+  }
+
+  get idle(): boolean {
+    return this.backlog === 0;
   }
 
   /** There is no broker to hand the buffer back to: the last member works it off. */

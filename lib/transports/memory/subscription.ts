@@ -1,12 +1,13 @@
-import { AsyncResource } from 'node:async_hooks';
 import type { Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec, TransportSubscription } from '../../core/transport';
-import type { Member } from './dispatcher';
+import type { Dispatcher, Member } from './dispatcher';
 import type { Host, Outcome, Work } from './work';
 
 /** Where a subscription gets its work from. */
 export interface WorkSource {
-  readonly dispatcher: { wake(): void; resume(): void };
+  /** What its cluster knows it by. */
+  readonly key: string | symbol;
+  readonly dispatcher: Dispatcher<MemorySubscription>;
   /** Events that wait to be delivered. */
   readonly backlog: number;
   /** Whether there is something to deliver at this moment; what waits for its next attempt is not. */
@@ -29,8 +30,6 @@ const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
 export class MemorySubscription implements TransportSubscription, Member {
   /** Made at the first event. */
   #running: Set<Work> | undefined;
-  // Consumers run where they subscribed, not in the async context of whoever happened to publish.
-  readonly #scope = new AsyncResource('VentaEventsSubscription');
   /** Made when somebody waits for it. */
   #stopped: Promise<void> | undefined;
   #resolveStopped: (() => void) | undefined;
@@ -135,7 +134,7 @@ export class MemorySubscription implements TransportSubscription, Member {
 
   async #consume(delivery: Delivery): Promise<Settlement> {
     try {
-      return await this.#scope.runInAsyncScope(this.consumer, undefined, delivery);
+      return await this.host.scope.runInAsyncScope(this.consumer, undefined, delivery);
     } catch (error) {
       const { app, handler } = this.spec;
       this.host.logger.error(

@@ -1,7 +1,9 @@
+import { AsyncResource } from 'node:async_hooks';
 import { systemClock, type Clock } from '../../core/clock';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
+import type { MaybePromise } from '../../core/promises';
 import type {
   Consumer,
   DeliveryMode,
@@ -49,7 +51,10 @@ export class MemoryTransport implements EventTransport {
   readonly #limits: StreamLimits;
   readonly #host: Host;
   readonly #subscriptions = new Set<MemorySubscription>();
-  readonly #onStopped = (stopped: MemorySubscription): void => void this.#subscriptions.delete(stopped);
+  readonly #onStopped = (stopped: MemorySubscription): void => {
+    this.#connection?.cluster.leave(stopped);
+    this.#subscriptions.delete(stopped);
+  };
   readonly #store: DeadLetterStore;
   /** The service, as its subscriptions name it. */
   readonly #apps = new Set<string>();
@@ -59,7 +64,12 @@ export class MemoryTransport implements EventTransport {
   constructor(options: MemoryTransportOptions) {
     this.#options = { ...options };
     this.#limits = resolveStreamOptions(options.stream);
-    this.#host = { clock: options.clock ?? systemClock, logger: options.logger };
+    this.#host = {
+      clock: options.clock ?? systemClock,
+      logger: options.logger,
+      // The one in which the application connects, as with a socket.
+      scope: new AsyncResource('VentaEventsTransport'),
+    };
     this.#store = new MemoryDeadLetterStore(
       () => this.#connected('look after dead letters').cluster,
       this.#host,
@@ -104,18 +114,12 @@ export class MemoryTransport implements EventTransport {
   }
 
   /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
-  subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
-    try {
-      const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
-      const subscription = cluster.subscribe(spec, consumer, this.#host, this.#limits, last, this.#onStopped);
-      this.#subscriptions.add(subscription);
-      this.#apps.add(spec.app);
-      return Promise.resolve(subscription);
-    } catch (error) {
-      // What was thrown is passed on as it is.
-      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-      return Promise.reject(error);
-    }
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): MaybePromise<TransportSubscription> {
+    const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
+    const subscription = cluster.subscribe(spec, consumer, this.#host, this.#limits, last, this.#onStopped);
+    this.#subscriptions.add(subscription);
+    this.#apps.add(spec.app);
+    return subscription;
   }
 
   status(): TransportStatus {

@@ -1,3 +1,4 @@
+import type { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../../core/clock';
 import type { EventsLogger } from '../../core/logger';
 import type { Settlement } from '../../core/settlement';
@@ -7,6 +8,8 @@ import type { Delivery } from '../../core/transport';
 export interface Host {
   readonly clock: Clock;
   readonly logger: EventsLogger;
+  /** Where its consumers run: not in the async context of whoever happened to publish. */
+  readonly scope: AsyncResource;
 }
 
 /** What became of a delivery; `hand-back`: it was not settled, deliver it to another at once. */
