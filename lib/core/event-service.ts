@@ -164,9 +164,7 @@ export class EventService {
     definitions: readonly MaybePromise<HandlerDefinition>[],
   ): Promise<PromiseSettledResult<EventSubscription>[]> {
     return settleAll(definitions, (definition) =>
-      definition instanceof Promise
-        ? definition.then((each) => this.#bind(each))
-        : this.#bind(definition),
+      definition instanceof Promise ? definition.then((each) => this.#bind(each)) : this.#bind(definition),
     );
   }
 

@@ -33,7 +33,7 @@ export async function settleAll<T, R>(
   for (let place = 0; place < items.length; place++) {
     try {
       const made = make(items[place] as T);
-      if (isThenable(made)) waiting.push(wait(place, made as PromiseLike<R>));
+      if (isThenable(made)) waiting.push(wait(place, made));
       else results[place] = { status: 'fulfilled', value: made };
     } catch (reason) {
       results[place] = { status: 'rejected', reason };

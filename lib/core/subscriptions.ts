@@ -136,7 +136,7 @@ export class Subscriptions {
     const bound = this.#claim(definition, identity, options);
     if (!consume) return bound;
 
-    const [spec] = specs;
+    const spec = specs[0];
     if (spec === undefined || specs.length > 1) return this.#bindTo(specs, bound);
     // Most handlers have one.
     try {
@@ -267,16 +267,14 @@ export class Subscriptions {
   }
 
   get status(): SubscriptionStatus[] {
-    return [...this.#bound.values()].map(
-      ({ name, patterns, running, succeeded, retried, deadLettered }) => ({
-        name,
-        patterns,
-        running,
-        succeeded,
-        retried,
-        deadLettered,
-      }),
-    );
+    return [...this.#bound.values()].map(({ name, patterns, running, succeeded, retried, deadLettered }) => ({
+      name,
+      patterns,
+      running,
+      succeeded,
+      retried,
+      deadLettered,
+    }));
   }
 
   async #unsubscribe(bound: Bound): Promise<void> {

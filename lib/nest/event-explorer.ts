@@ -26,52 +26,45 @@ export class EventExplorer {
     const unseen = [...modules].filter((module) => !this.#explored.has(module));
     for (const module of unseen) this.#explored.add(module);
     const found: FoundHandler[] = [];
-    for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen)) {
-      for (const { name, patterns, options } of declaredHandlers(nameOf(place), metadata)) {
-        const handler: FoundHandler = { name, patterns, options, identity: identityOf(name), place };
-        if (!this.#has(handler)) found.push(handler);
-      }
-    }
-    let claimed = 0;
     try {
-      for (const handler of found) {
-        claimed++;
-        this.#claim(handler);
+      for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen)) {
+        for (const { name, patterns, options } of declaredHandlers(nameOf(place), metadata)) {
+          const handler = { name, patterns, options, identity: identityOf(name), place };
+          if (this.#claim(handler)) found.push(handler);
+        }
       }
     } catch (error) {
-      this.release(found.slice(0, claimed), claimed - 1);
+      this.release(found);
+      for (const module of unseen) this.#explored.delete(module);
       throw error;
     }
     return found;
   }
 
-  /**
-   * Takes back what could not be bound, so that it is found when its module is explored again.
-   * @param claimed how many of them were claimed, the first ones. Default: all
-   */
-  release(handlers: readonly FoundHandler[], claimed = handlers.length): void {
-    for (const [index, { identity, place }] of handlers.entries()) {
-      if (index < claimed) this.#found.delete(identity);
+  /** Takes back what could not be bound, so that it is found when its module is explored again. */
+  release(handlers: readonly FoundHandler[]): void {
+    for (const { identity, place } of handlers) {
+      this.#found.delete(identity);
       this.#explored.delete(place.module);
     }
   }
 
-  /** Whether it was found before, in a module of which another handler could not be bound. */
-  #has({ identity, place }: FoundHandler): boolean {
+  /** @returns `false` if it was found before, in a module of which another handler could not be bound */
+  #claim({ name, identity, place }: FoundHandler): boolean {
     const known = this.#found.get(identity);
-    return known?.wrapper === place.wrapper && known.methodName === place.methodName;
-  }
-
-  #claim({ name, identity, place }: FoundHandler): void {
-    const other = this.#found.get(identity);
-    if (other !== undefined) {
-      throw new EventsConfigurationError(
-        'name',
-        `two handlers have the identity '${name}': ${describe(other)}, and ${describe(place)}. Give one of them another ` +
-          '`name`; if it is the same class provided in two modules, provide it in one and export it',
-      );
+    if (known === undefined) {
+      this.#found.set(identity, place);
+      return true;
     }
-    this.#found.set(identity, place);
+    // Two handlers of one method have one place.
+    const before =
+      known !== place && known.wrapper === place.wrapper && known.methodName === place.methodName;
+    if (before) return false;
+    throw new EventsConfigurationError(
+      'name',
+      `two handlers have the identity '${name}': ${describe(known)}, and ${describe(place)}. Give one of them another ` +
+        '`name`; if it is the same class provided in two modules, provide it in one and export it',
+    );
   }
 }
 

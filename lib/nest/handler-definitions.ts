@@ -22,7 +22,7 @@ export function declaredHandlers(
   decorators: readonly OnEventMetadata[],
 ): DeclaredHandler[] {
   // Most methods have one, which needs no comparison.
-  const [only] = decorators;
+  const only = decorators[0];
   if (only !== undefined && decorators.length === 1) return [handlerOf(defaultName, only)];
   const groups = new Map<string, { patterns: string[]; options: SubscribeOptions }>();
   for (const { patterns, options: declared } of decorators) {

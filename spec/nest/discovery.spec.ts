@@ -362,6 +362,40 @@ describe('ways to provide a class with handlers', () => {
     await expect(app.init()).rejects.toThrow(/two handlers have the identity 'Twin\.handle'.*`name`/);
   });
 
+  it('refuses to start with two handlers of one method whose names the broker cannot tell apart', async () => {
+    @Injectable()
+    class Stacked {
+      @OnEvent('user.created', { name: 'mail.send' })
+      @OnEvent('user.deleted', { name: 'mail-send' })
+      handle(): void {}
+    }
+    const app = await compile({ providers: [Stacked] });
+    await expect(app.init()).rejects.toThrow(/two handlers have the identity 'mail-send'/);
+  });
+
+  it('leaves out the method of a base class that a getter hides, and does not invoke the getter', async () => {
+    @Injectable()
+    class Base {
+      @OnEvent('user.created')
+      handle(): unknown {
+        return received.add('base');
+      }
+      @OnEvent('user.created')
+      other(): void {
+        received.add('other');
+      }
+    }
+    class Hiding extends Base {}
+    Object.defineProperty(Hiding.prototype, 'handle', {
+      get: () => {
+        throw new Error('the getter was invoked');
+      },
+    });
+    const app = await start({ providers: [Hiding] });
+    const { subscriptions } = app.get(EventService).status;
+    expect(subscriptions.map(({ name }) => name)).toEqual(['Hiding.other']);
+  });
+
   it('gives handlers of a transient provider an instance with its dependencies', async () => {
     @Injectable()
     class Greetings {

@@ -1,10 +1,5 @@
 import { Inject, Injectable, Logger } from '@nestjs/common';
-import {
-  HttpAdapterHost,
-  ModuleRef,
-  ModulesContainer,
-  type ApplicationConfig,
-} from '@nestjs/core';
+import { HttpAdapterHost, ModuleRef, ModulesContainer, type ApplicationConfig } from '@nestjs/core';
 import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
 import { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';

@@ -54,7 +54,7 @@ export function declaredParameters(type: Type, methodName: string): DeclaredPara
  * nothing costs a microsecond, and `Reflect.hasMetadata` would also look at what all functions inherit.
  */
 export function hasParameterDecorators(type: Type, methodName: string): boolean {
-  for (let each: object | null = type; each !== null && each !== Function.prototype; ) {
+  for (let each: object | null = type; each !== null && each !== Function.prototype;) {
     if (Reflect.hasOwnMetadata(ROUTE_ARGS_METADATA, each, methodName)) return true;
     each = Object.getPrototypeOf(each) as object | null;
   }

@@ -4,7 +4,7 @@ import { isWildcard, matches } from '../../core/event-name';
 export type SubjectFilter = (name: string) => boolean;
 
 export function subjectFilter(patterns: readonly string[]): SubjectFilter {
-  const [only] = patterns;
+  const only = patterns[0];
   // A set of one takes 140 bytes, and every durable has a filter.
   if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return (name) => name === only;
   const exact = new Set(patterns.filter((pattern) => !isWildcard(pattern)));
