@@ -11,7 +11,7 @@ export const GROWTH = [
     key: 'handlers',
     title: 'Cost of an event by the number of its handlers',
     label: 'handlers of the event, all in one service',
-    points: [1, 2, 4, 8, 16],
+    points: [1, 4, 8, 16],
     contenders: { '@venta/events': (handlers) => having(OUR_STREAM, { handlers }) },
   },
   {
