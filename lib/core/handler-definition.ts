@@ -154,7 +154,11 @@ export function specsOf(
     concurrency,
     maxDeliveries: retry.attempts + 1,
   };
-  if (!patterns.some(isWildcard)) return [spec];
+  return patterns.some(isWildcard) ? withoutMixture(spec) : [spec];
+}
+
+function withoutMixture(spec: SubscriptionSpec): SubscriptionSpec[] {
+  const { patterns, durable } = spec;
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
     ...(exact.length === 0 ? [] : [{ ...spec, patterns: exact }]),

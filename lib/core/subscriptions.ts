@@ -166,7 +166,7 @@ export class Subscriptions {
       return this.#end(bound, transports, new EventsError('closed', what));
     }
     bound.transports = transports;
-    if (this.#state === 'started') for (const each of transports) each.start();
+    if (this.#state === 'started') transports.forEach((each) => each.start());
     return bound;
   }
 
@@ -241,7 +241,7 @@ export class Subscriptions {
   /** Begins delivery to all of them, bound already or later. */
   start(): void {
     this.#state = 'started';
-    for (const { transports } of this.#bound.values()) for (const transport of transports) transport.start();
+    this.#bound.forEach(({ transports }) => transports.forEach((transport) => transport.start()));
   }
 
   /** Stops all; nothing can be bound any more. Never rejects. */

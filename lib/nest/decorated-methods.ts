@@ -7,6 +7,8 @@ import { EventsConfigurationError } from '../core/errors';
 import type { Method } from './enhancers/enhanced-handler';
 import type { HandlerPlace } from './handler-binder';
 
+// Loops over what every handler has are `forEach`: in code that has just started, `for … of` makes two objects a step.
+
 /** A method with metadata, and where Nest has it. */
 export interface DecoratedMethod<T> {
   readonly place: HandlerPlace;
@@ -46,15 +48,14 @@ function singletons<T>(key: string | symbol, modules: readonly Module[]): Decora
   // Without the modules: it would describe all of their providers, with a promise for each, to find the same instances.
   const discovery = new DiscoveryService(new Map() as ModulesContainer, SCANNER);
   const found: DecoratedMethod<T>[] = [];
-  for (const [instance, { wrapper, module }] of ownersOf(modules)) {
+  ownersOf(modules).forEach(({ wrapper, module }, instance) => {
     const methods = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
-    if (methods.length === 0) continue;
+    if (methods.length === 0) return;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
-    for (const { meta: metadata, discoveredMethod } of methods) {
-      const { methodName, handler: method } = discoveredMethod;
+    methods.forEach(({ meta: metadata, discoveredMethod: { methodName, handler: method } }) => {
       found.push({ place: { wrapper, module, type, methodName, method }, metadata });
-    }
-  }
+    });
+  });
   return found;
 }
 

@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
-import type { EventHandler } from '../core/event-map';
 import { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
@@ -53,15 +52,8 @@ export class EventBinder {
 
   /** A promise only where enhancers have to be made. */
   #definitionOf({ place, name, identity, patterns, options }: FoundHandler): MaybePromise<HandlerDefinition> {
-    const withHandler = (handler: EventHandler): HandlerDefinition => ({
-      name,
-      identity,
-      patterns,
-      options,
-      handler,
-      resultOf,
-    });
     const handler = this.#handlers.bind(place);
-    return typeof handler === 'function' ? withHandler(handler) : handler.then(withHandler);
+    if (typeof handler === 'function') return { name, identity, patterns, options, handler, resultOf };
+    return handler.then((made) => ({ name, identity, patterns, options, handler: made, resultOf }));
   }
 }

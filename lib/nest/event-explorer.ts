@@ -27,12 +27,12 @@ export class EventExplorer {
     for (const module of unseen) this.#explored.add(module);
     const found: FoundHandler[] = [];
     try {
-      for (const { place, metadata } of decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen)) {
-        for (const { name, patterns, options } of declaredHandlers(nameOf(place), metadata)) {
+      decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen).forEach(({ place, metadata }) => {
+        declaredHandlers(nameOf(place), metadata).forEach(({ name, patterns, options }) => {
           const handler = { name, patterns, options, identity: identityOf(name), place };
           if (this.#claim(handler)) found.push(handler);
-        }
-      }
+        });
+      });
     } catch (error) {
       this.release(found);
       for (const module of unseen) this.#explored.delete(module);

@@ -49,17 +49,9 @@ export function declaredParameters(type: Type, methodName: string): DeclaredPara
   return parameters;
 }
 
-/**
- * Whether a method has decorators on its parameters, its class's or those of a class it extends. Each look where there is
- * nothing costs a microsecond, and `Reflect.hasMetadata` would also look at what all functions inherit.
- */
-export function hasParameterDecorators(type: Type, methodName: string): boolean {
-  for (let each: object | null = type; each !== null && each !== Function.prototype;) {
-    if (Reflect.hasOwnMetadata(ROUTE_ARGS_METADATA, each, methodName)) return true;
-    each = Object.getPrototypeOf(each) as object | null;
-  }
-  return false;
-}
+/** Whether a method has decorators on its parameters. */
+export const hasParameterDecorators = (type: Type, methodName: string): boolean =>
+  Reflect.getMetadata(ROUTE_ARGS_METADATA, type, methodName) !== undefined;
 
 function parameter(
   index: number,
