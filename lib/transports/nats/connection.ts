@@ -1,21 +1,13 @@
-import { connect, createInbox, Events, type ConnectionOptions, type NatsConnection, type Status } from 'nats';
+import { createInbox, Events, type NatsConnection, type Status } from 'nats';
 import { EventsError } from '../../core/errors';
-import { sanitize } from '../../core/names';
 import { Frames } from './frames';
-import { authenticatorOf, refusalOfCredentials } from './authentication';
+import { refusalOfCredentials } from './authentication';
+import { dial, inboxPrefixOf, PING_INTERVAL, within } from './dial';
 import type { NatsTransportOptions } from './options';
 import { Reader } from './reader';
 import { Refusals, type Operation } from './refusals';
 import { SteadySubscription, type SteadyOptions } from './steady-subscription';
 
-const OLDEST_SERVER = [2, 10] as const;
-const PING_INTERVAL = 10_000;
-/** Milliseconds in which one server must answer, at the first connection as at every other. */
-const DIAL_TIMEOUT = 5000;
-const FIRST_RETRY = 100;
-const LAST_RETRY = 1000;
-/** With fewer milliseconds left, no server can be expected to answer. */
-const LAST_TRY = 40;
 const PROBE = Buffer.from('?');
 
 /** What a connection tells those who work with it. Called one by one; what a listener throws is logged. */
@@ -52,54 +44,15 @@ export class NatsLink {
 
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
   async connect(): Promise<void> {
-    this.#nc = await this.#firstConnection();
+    this.#nc = await dial(this.#options, (sentence) => this.#complain('warn', sentence));
     this.#frames = new Frames(this.#nc);
     this.#reader = new Reader(this.#nc);
     this.#reader.install();
     this.#connected = true;
     this.#complaints.clear();
-    const version = this.nc.info?.version ?? '0';
-    if (!isSupported(version)) {
-      await this.#nc.close();
-      throw new EventsError(
-        'unsupported_server',
-        `the server is nats-server ${version}; at least ${OLDEST_SERVER.join('.')} is needed`,
-      );
-    }
     void this.#watch(this.#nc.status());
     void this.#nc.closed().then((error) => this.#onClosed(error));
     this.#probe = setInterval(() => void this.#checkAlive(), PING_INTERVAL);
-  }
-
-  async #firstConnection(): Promise<NatsConnection> {
-    const { servers, connectTimeout } = this.#options;
-    const deadline = Date.now() + connectTimeout;
-    let pause = FIRST_RETRY;
-    let problem: unknown = new Error('the server did not answer');
-    for (;;) {
-      const attempt = connect(
-        connectionOptions(this.#options, (sentence) => this.#complain('warn', sentence)),
-      );
-      try {
-        return await within(deadline - Date.now(), attempt);
-      } catch (error) {
-        // What a try said before is worth more than that the last one got no answer in time.
-        if (Date.now() < deadline) problem = error;
-        // One that succeeds after all is nobody's any more.
-        attempt.then((late) => late.close()).catch(() => undefined);
-      }
-      const left = deadline - Date.now();
-      if (left <= LAST_TRY) {
-        throw new EventsError(
-          'connection_failed',
-          `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(problem as Error).message}; ` +
-            `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
-          { cause: problem, retryable: true },
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left - LAST_TRY / 2)));
-      pause = Math.min(pause * 2, LAST_RETRY);
-    }
   }
 
   /** By which messages go out that are many. What is sent through the client itself may overtake them. */
@@ -273,51 +226,4 @@ export class NatsLink {
       }
     }
   }
-}
-
-const inboxPrefixOf = (app: string): string => `_INBOX.${sanitize(app)}`;
-
-async function within<T>(timeout: number, answer: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const expired = new Promise<never>((_, reject) => {
-    const expire = (): void => reject(new Error(`the server did not answer within ${timeout} ms`));
-    timer = setTimeout(expire, Math.max(1, timeout));
-  });
-  try {
-    return await Promise.race([answer, expired]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-function isSupported(version: string): boolean {
-  const [major = 0, minor = 0] = version.split('.').map((part) => Number.parseInt(part, 10));
-  return major > OLDEST_SERVER[0] || (major === OLDEST_SERVER[0] && minor >= OLDEST_SERVER[1]);
-}
-
-function connectionOptions(
-  options: NatsTransportOptions,
-  tell: (sentence: string) => void,
-): ConnectionOptions {
-  const { credentials, servers, app, clientId } = options;
-  // nats.js ignores the scheme of a URL.
-  const tls = credentials.tls ?? (servers.some((server) => server.startsWith('tls://')) ? {} : undefined);
-  const authenticator = authenticatorOf(credentials, tell);
-  return {
-    servers: [...servers],
-    name: clientId,
-    inboxPrefix: inboxPrefixOf(app),
-    timeout: DIAL_TIMEOUT,
-    maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    reconnectJitter: 500,
-    reconnectJitterTLS: 1000,
-    pingInterval: PING_INTERVAL,
-    maxPingOut: 2,
-    // Two authentication errors in a row would otherwise close the connection for good.
-    ignoreAuthErrorAbort: true,
-    noAsyncTraces: true,
-    ...(tls === undefined ? {} : { tls }),
-    ...(authenticator === undefined ? {} : { authenticator }),
-  };
 }
