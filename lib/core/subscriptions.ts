@@ -141,15 +141,18 @@ export class Subscriptions {
     // Most handlers have one.
     try {
       const made = transport.subscribe(spec, bound.consume);
-      if (!isThenable(made)) return this.#begin(bound, [made]);
-      return made.then(
-        (subscription) => this.#begin(bound, [subscription]),
-        (reason: unknown) => this.#end(bound, NONE, reason),
-      );
+      return isThenable(made) ? this.#beginLater(bound, made) : this.#begin(bound, [made]);
     } catch (error) {
       this.#release(bound);
       throw error;
     }
+  }
+
+  #beginLater(bound: Bound, made: PromiseLike<TransportSubscription>): Promise<Bound> {
+    return Promise.resolve(made).then(
+      (subscription) => this.#begin(bound, [subscription]),
+      (reason: unknown) => this.#end(bound, NONE, reason),
+    );
   }
 
   async #bindTo(specs: readonly SubscriptionSpec[], bound: Bound): Promise<Bound> {

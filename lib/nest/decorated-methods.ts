@@ -53,7 +53,7 @@ function singletons<T>(key: string | symbol, modules: readonly Module[]): Decora
     if (methods.length === 0) return;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
     methods.forEach(({ meta: metadata, discoveredMethod: { methodName, handler: method } }) => {
-      found.push({ place: { wrapper, module, type, methodName, method }, metadata });
+      found.push({ place: { wrapper, module, type, methodName, method, instance }, metadata });
     });
   });
   return found;

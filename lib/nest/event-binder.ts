@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
+import type { EventHandler } from '../core/event-map';
 import { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
@@ -51,9 +52,15 @@ export class EventBinder {
   }
 
   /** A promise only where enhancers have to be made. */
-  #definitionOf({ place, name, identity, patterns, options }: FoundHandler): MaybePromise<HandlerDefinition> {
-    const handler = this.#handlers.bind(place);
-    if (typeof handler === 'function') return { name, identity, patterns, options, handler, resultOf };
-    return handler.then((made) => ({ name, identity, patterns, options, handler: made, resultOf }));
+  #definitionOf(found: FoundHandler): MaybePromise<HandlerDefinition> {
+    const handler = this.#handlers.bind(found.place);
+    return typeof handler === 'function'
+      ? definition(found, handler)
+      : handler.then((made) => definition(found, made));
   }
 }
+
+const definition = (
+  { name, identity, patterns, options }: FoundHandler,
+  handler: EventHandler,
+): HandlerDefinition => ({ name, identity, patterns, options, handler, resultOf });

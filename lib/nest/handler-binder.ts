@@ -26,6 +26,8 @@ export interface HandlerPlace {
   readonly methodName: string;
   /** As the class declares it. */
   readonly method: Method;
+  /** The one that handles all events. Absent: it is made for each, or for the handler. */
+  readonly instance?: object;
 }
 
 /** How handlers see what they are called for. */
@@ -50,14 +52,13 @@ export class HandlerBinder {
 
   /** Rejects with what Nest throws when an enhancer cannot be made. */
   bind(place: HandlerPlace): MaybePromise<EventHandler> {
-    const { wrapper, type, method, methodName } = place;
+    const { type, method, methodName, instance } = place;
     const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOn(method));
     const decorated = hasParameterDecorators(type, methodName);
-    const shared = wrapper.isDependencyTreeStatic() && !wrapper.isTransient;
     // Nothing to enhance, nothing to make: without this, a thousand handlers took 15 ms and 5 MB.
-    if (shared && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals)
-      return direct(place, wrapper.instance);
-    return this.#enhanced(place, enhancers, decorated);
+    return instance !== undefined && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals
+      ? direct(place, instance)
+      : this.#enhanced(place, enhancers, decorated);
   }
 
   async #enhanced(
@@ -65,11 +66,12 @@ export class HandlerBinder {
     enhancers: DeclaredEnhancers,
     decorated: boolean,
   ): Promise<EventHandler> {
-    const { wrapper, type, methodName } = place;
+    const { wrapper, type, methodName, instance } = place;
     const declared = { enhancers, parameters: declaredParameters(type, methodName), decorated };
-    if (!wrapper.isDependencyTreeStatic()) return this.#perEvent(place, declared);
-    if (wrapper.isTransient) return this.#transient(place, declared);
-    return this.#shared(place, wrapper.instance, declared);
+    if (instance !== undefined) return this.#shared(place, instance, declared);
+    return wrapper.isDependencyTreeStatic()
+      ? this.#transient(place, declared)
+      : this.#perEvent(place, declared);
   }
 
   /** Looked up once for all methods of the class. */

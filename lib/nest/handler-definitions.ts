@@ -23,7 +23,12 @@ export function declaredHandlers(
 ): DeclaredHandler[] {
   // Most methods have one, which needs no comparison.
   const only = decorators[0];
-  if (only !== undefined && decorators.length === 1) return [handlerOf(defaultName, only)];
+  return only !== undefined && decorators.length === 1
+    ? [handlerOf(defaultName, only)]
+    : joined(defaultName, decorators);
+}
+
+function joined(defaultName: string, decorators: readonly OnEventMetadata[]): DeclaredHandler[] {
   const groups = new Map<string, { patterns: string[]; options: SubscribeOptions }>();
   for (const { patterns, options: declared } of decorators) {
     const options = subscribeOptionsOf(declared);

@@ -5,9 +5,14 @@ export type SubjectFilter = (name: string) => boolean;
 
 export function subjectFilter(patterns: readonly string[]): SubjectFilter {
   const only = patterns[0];
-  // A set of one takes 140 bytes, and every durable has a filter.
-  if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return (name) => name === only;
+  // Nearly every durable has one name, and a set of one takes 140 bytes.
+  if (only !== undefined && patterns.length === 1 && !isWildcard(only)) return exactly(only);
   const exact = new Set(patterns.filter((pattern) => !isWildcard(pattern)));
   const wildcards = patterns.filter(isWildcard);
   return (name) => exact.has(name) || wildcards.some((pattern) => matches(pattern, name));
 }
+
+const exactly =
+  (only: string): SubjectFilter =>
+  (name) =>
+    name === only;
