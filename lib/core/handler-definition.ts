@@ -33,8 +33,6 @@ export interface SubscribeOptions {
 export interface HandlerDefinition {
   /** Identity, e.g. `Notifications.welcome`. */
   readonly name: string;
-  /** `identityOf(name)`, of who has made it already. */
-  readonly identity?: string;
   readonly patterns: readonly string[];
   readonly handler: EventHandler;
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */

@@ -1,14 +1,15 @@
 /** What gives a promise only where there is something to wait for: a promise costs, and a thousand handlers start at once. */
 export type MaybePromise<T> = T | Promise<T>;
 
+/** As `await` tells what to wait for. */
 export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
-  typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
+  ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
+  typeof (value as { then?: unknown }).then === 'function';
 
 /** What it gives back or throws, as a promise; one that it gives back is that promise. */
 export function promiseOf<R>(run: () => MaybePromise<R>): Promise<R> {
   try {
-    const result = run();
-    return result instanceof Promise ? result : Promise.resolve(result);
+    return Promise.resolve(run());
   } catch (error) {
     // What was thrown is passed on as it is, Error or not.
     // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors

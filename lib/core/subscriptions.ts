@@ -28,7 +28,13 @@ export interface EventSubscription {
    * Stops delivery to this handler and waits for what runs, `shutdownTimeout` at most. The broker keeps a durable's events
    * for when it is back. Called within the handler it stops, which would be waiting for itself, it does not wait.
    */
-  unsubscribe(): Promise<void>;
+  unsubscribe(this: void): Promise<void>;
+}
+
+/** One of many that could not be bound. */
+export interface NotBound<T> {
+  readonly item: T;
+  readonly reason: unknown;
 }
 
 export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
@@ -36,8 +42,10 @@ export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
   readonly patterns: readonly string[];
 }
 
-/** What one handler is to its service, from when its identity is claimed until it is released. */
-class Bound implements EventSubscription, SubscriptionCounters {
+const NONE: readonly never[] = Object.freeze([]);
+
+/** A handler with an identity that is its own: what it does is counted here, and where its events come from is kept. */
+class BoundHandler implements SubscriptionCounters {
   running = 0;
   succeeded = 0;
   retried = 0;
@@ -50,26 +58,12 @@ class Bound implements EventSubscription, SubscriptionCounters {
     readonly identity: string,
     readonly definition: HandlerDefinition,
     readonly options: ResolvedSubscribeOptions,
-    private readonly owner: { compose(bound: Bound): Consumer; unsubscribe(bound: Bound): Promise<void> },
+    private readonly compose: (bound: BoundHandler) => Consumer,
   ) {}
 
-  get name(): string {
-    return this.definition.name;
-  }
-
-  get patterns(): readonly string[] {
-    return this.definition.patterns;
-  }
-
   /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
-  readonly consume: Consumer = (delivery) => (this.#consumer ??= this.owner.compose(this))(delivery);
-
-  unsubscribe(): Promise<void> {
-    return this.owner.unsubscribe(this);
-  }
+  readonly consume: Consumer = (delivery) => (this.#consumer ??= this.compose(this))(delivery);
 }
-
-const NONE: readonly never[] = Object.freeze([]);
 
 export interface SubscriptionsParts {
   readonly transport: EventTransport;
@@ -107,11 +101,8 @@ export class Subscriptions {
   readonly #defaults: ResolvedSubscribeOptions;
   /** The service, as durables are called after it. */
   readonly #app: string;
-  readonly #bound = new Map<string, Bound>();
-  readonly #owner = {
-    compose: (bound: Bound) => this.#compose(bound),
-    unsubscribe: (bound: Bound) => this.#unsubscribe(bound),
-  };
+  readonly #bound = new Map<string, BoundHandler>();
+  readonly #composed = (bound: BoundHandler): Consumer => this.#compose(bound);
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
@@ -124,69 +115,98 @@ export class Subscriptions {
     this.#app = sanitize(parts.defaults.app);
   }
 
-  /**
-   * There is a promise only where the transport has one: a thousand handlers start at once.
-   * @throws EventsError, or rejects with it, when the definition is wrong, its identity is taken, or the broker refuses it
-   */
-  bind(definition: HandlerDefinition): MaybePromise<EventSubscription> {
+  /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
+  async bind(definition: HandlerDefinition): Promise<EventSubscription> {
+    // A copy: who bound it may go on with what is theirs.
+    const bound = await this.#bind({ ...definition, patterns: [...definition.patterns] });
+    const { name, patterns } = bound.definition;
+    return { name, patterns, unsubscribe: () => this.#unsubscribe(bound) };
+  }
+
+  /** As `bind`, of many at once, without a promise for one that nobody waits for. Resolves to those that could not be. */
+  async bindAll<T>(
+    items: readonly T[],
+    definitionOf: (item: T) => MaybePromise<HandlerDefinition>,
+  ): Promise<NotBound<T>[]> {
+    const results = await settleAll(items, (item) => {
+      const definition = definitionOf(item);
+      return isThenable(definition) ? definition.then((each) => this.#bind(each)) : this.#bind(definition);
+    });
+    const failures: NotBound<T>[] = [];
+    results.forEach((result, place) => {
+      if (result.status === 'rejected') failures.push({ item: items[place] as T, reason: result.reason });
+    });
+    return failures;
+  }
+
+  #bind(definition: HandlerDefinition): MaybePromise<BoundHandler> {
     const { defaults, transport, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
-    const identity = definition.identity ?? identityOf(definition.name);
+    const identity = identityOf(definition.name);
     const specs = specsOf(definition, defaults.app, joinedDurable(this.#app, identity), options);
     const bound = this.#claim(definition, identity, options);
     if (!consume) return bound;
 
-    const spec = specs[0];
-    if (spec === undefined || specs.length > 1) return this.#bindTo(specs, bound);
     // Most handlers have one.
+    if (specs.length > 1) return this.#bindTo(specs, bound);
+    let made: MaybePromise<TransportSubscription>;
     try {
-      const made = transport.subscribe(spec, bound.consume);
-      return isThenable(made) ? this.#beginLater(bound, made) : this.#begin(bound, [made]);
+      made = transport.subscribe(specs[0] as SubscriptionSpec, bound.consume);
     } catch (error) {
       this.#release(bound);
       throw error;
     }
+    return isThenable(made) ? this.#beginLater(bound, made) : this.#begin(bound, [made]);
   }
 
-  #beginLater(bound: Bound, made: PromiseLike<TransportSubscription>): Promise<Bound> {
+  #beginLater(bound: BoundHandler, made: PromiseLike<TransportSubscription>): Promise<BoundHandler> {
+    // Another library's may do anything; only a promise of our own is sure to end once.
     return Promise.resolve(made).then(
       (subscription) => this.#begin(bound, [subscription]),
       (reason: unknown) => this.#end(bound, NONE, reason),
     );
   }
 
-  async #bindTo(specs: readonly SubscriptionSpec[], bound: Bound): Promise<Bound> {
+  async #bindTo(specs: readonly SubscriptionSpec[], bound: BoundHandler): Promise<BoundHandler> {
     const results = await settleAll(specs, (spec) => this.#parts.transport.subscribe(spec, bound.consume));
     const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
     const failed = results.find((result) => result.status === 'rejected');
     return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);
   }
 
-  #begin(bound: Bound, transports: readonly TransportSubscription[]): MaybePromise<Bound> {
+  #begin(bound: BoundHandler, transports: readonly TransportSubscription[]): MaybePromise<BoundHandler> {
     // A drain or an unsubscribe may have come in between; then nobody else would stop these.
     if (this.#bound.get(bound.identity) !== bound || this.#state === 'stopping') {
-      const what = `'${bound.name}' was unsubscribed while it was being subscribed`;
+      const what = `'${bound.definition.name}' was unsubscribed while it was being subscribed`;
       return this.#end(bound, transports, new EventsError('closed', what));
     }
     bound.transports = transports;
-    if (this.#state === 'started') transports.forEach((each) => each.start());
+    try {
+      if (this.#state === 'started') for (const each of transports) each.start();
+    } catch (error) {
+      return this.#end(bound, transports, error);
+    }
     return bound;
   }
 
   /** Leaves nothing of what could not be bound, then throws the reason. */
-  async #end(bound: Bound, transports: readonly TransportSubscription[], reason: unknown): Promise<never> {
+  async #end(
+    bound: BoundHandler,
+    transports: readonly TransportSubscription[],
+    reason: unknown,
+  ): Promise<never> {
     this.#release(bound);
     await Promise.all(transports.map((each) => each.stop(0)));
     throw reason;
   }
 
-  #release(bound: Bound): void {
+  #release(bound: BoundHandler): void {
     if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
     bound.breaker?.stop();
   }
 
   /** @throws EventsError `unknown_event`, `duplicate_handler` */
-  #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): Bound {
+  #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): BoundHandler {
     const { name, patterns } = definition;
     const { assertKnown } = this.#parts;
     if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
@@ -194,16 +214,16 @@ export class Subscriptions {
     if (other !== undefined) {
       throw new EventsError(
         'duplicate_handler',
-        `two handlers have the identity '${identity}': '${other.name}' (${other.patterns.join(', ')}) and ` +
+        `two handlers have the identity '${identity}': '${other.definition.name}' (${other.definition.patterns.join(', ')}) and ` +
           `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
       );
     }
-    const bound = new Bound(identity, definition, options, this.#owner);
+    const bound = new BoundHandler(identity, definition, options, this.#composed);
     this.#bound.set(identity, bound);
     return bound;
   }
 
-  #compose(bound: Bound): Consumer {
+  #compose(bound: BoundHandler): Consumer {
     const { name, handler, resultOf } = bound.definition;
     const { retry, timeout, circuitBreaker } = bound.options;
     const { logger, clock = systemClock, within } = this.#parts;
@@ -266,33 +286,30 @@ export class Subscriptions {
   get problems(): string[] {
     return [...this.#bound.values()]
       .filter(({ breaker }) => breaker?.closed === false)
-      .map(({ name }) => `the circuit of '${name}' is open: all its events fail`);
+      .map(({ definition }) => `the circuit of '${definition.name}' is open: all its events fail`);
   }
 
   get status(): SubscriptionStatus[] {
-    return [...this.#bound.values()].map(({ name, patterns, running, succeeded, retried, deadLettered }) => ({
-      name,
-      patterns,
-      running,
-      succeeded,
-      retried,
-      deadLettered,
-    }));
+    return [...this.#bound.values()].map(({ definition, running, succeeded, retried, deadLettered }) => {
+      const { name, patterns } = definition;
+      return { name, patterns, running, succeeded, retried, deadLettered };
+    });
   }
 
-  async #unsubscribe(bound: Bound): Promise<void> {
+  async #unsubscribe(bound: BoundHandler): Promise<void> {
     // Ended before; the identity may be another subscription's by now.
     if (this.#bound.get(bound.identity) !== bound) return;
     bound.breaker?.stop();
     const stopped = this.#stop(bound);
-    if (this.#parts.handling?.() !== bound.name) return stopped;
+    const { name } = bound.definition;
+    if (this.#parts.handling?.() !== name) return stopped;
     const { logger } = this.#parts;
     stopped.catch((error: unknown) => {
-      logger.error(`the subscription of '${bound.name}' did not stop cleanly: ${String(error)}`);
+      logger.error(`the subscription of '${name}' did not stop cleanly: ${String(error)}`);
     });
   }
 
-  async #stop(bound: Bound): Promise<void> {
+  async #stop(bound: BoundHandler): Promise<void> {
     const { shutdownTimeout } = this.#parts;
     await Promise.all(bound.transports.map((transport) => transport.stop(shutdownTimeout)));
     // Only now may the identity be used again: two subscriptions of one identity would share its events.

@@ -7,7 +7,7 @@ import { EventsConfigurationError } from '../core/errors';
 import type { Method } from './enhancers/enhanced-handler';
 import type { HandlerPlace } from './handler-binder';
 
-// Loops over what every handler has are `forEach`: in code that has just started, `for … of` makes two objects a step.
+// Loops over handlers are `forEach`: in code that has just started, `for … of` makes two objects a step.
 
 /** A method with metadata, and where Nest has it. */
 export interface DecoratedMethod<T> {
@@ -27,16 +27,17 @@ export const decoratedMethods = <T>(
  */
 function methodNames(prototype: object | null): string[] {
   const names: string[] = [];
-  let hidden: ReadonlySet<string> | undefined;
-  for (let each = prototype; each !== null && each !== Object.prototype;) {
+  const hidden = new Set(['constructor']);
+  let each = prototype;
+  while (each !== null && each !== Object.prototype) {
     const own = Object.getOwnPropertyNames(each);
     for (const name of own) {
-      if (name === 'constructor' || hidden?.has(name) === true) continue;
+      if (hidden.has(name)) continue;
       if (typeof Object.getOwnPropertyDescriptor(each, name)?.value === 'function') names.push(name);
     }
     each = Object.getPrototypeOf(each) as object | null;
     // Most classes extend nothing.
-    if (each !== Object.prototype) hidden = new Set([...(hidden ?? []), ...own]);
+    if (each !== Object.prototype) for (const name of own) hidden.add(name);
   }
   return names;
 }

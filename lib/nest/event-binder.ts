@@ -43,12 +43,11 @@ export class EventBinder {
     // What is loaded before the start is found at the start.
     if (!this.#started) return;
     const found = this.#explorer.explore(modules);
-    const bound = await this.service.bindAll(found.map((each) => this.#definitionOf(each)));
-    const failed = bound.find((result) => result.status === 'rejected');
-    if (failed === undefined) return;
+    const failed = await this.service.bindAll(found, (each) => this.#definitionOf(each));
+    if (failed[0] === undefined) return;
     // A module that is loaded again tries again; what is bound stays bound.
-    this.#explorer.release(found.filter((_, index) => bound[index]?.status === 'rejected'));
-    throw failed.reason;
+    this.#explorer.release(failed.map(({ item }) => item));
+    throw failed[0].reason;
   }
 
   /** A promise only where enhancers have to be made. */
@@ -60,7 +59,10 @@ export class EventBinder {
   }
 }
 
-const definition = (
-  { name, identity, patterns, options }: FoundHandler,
-  handler: EventHandler,
-): HandlerDefinition => ({ name, identity, patterns, options, handler, resultOf });
+const definition = ({ name, patterns, options }: FoundHandler, handler: EventHandler): HandlerDefinition => ({
+  name,
+  patterns,
+  options,
+  handler,
+  resultOf,
+});

@@ -56,10 +56,10 @@ export class EventExplorer {
       this.#found.set(identity, place);
       return true;
     }
-    // Two handlers of one method have one place.
-    const before =
+    // The place is another object then; two handlers of one method, found together, have the same.
+    const foundEarlier =
       known !== place && known.wrapper === place.wrapper && known.methodName === place.methodName;
-    if (before) return false;
+    if (foundEarlier) return false;
     throw new EventsConfigurationError(
       'name',
       `two handlers have the identity '${name}': ${describe(known)}, and ${describe(place)}. Give one of them another ` +

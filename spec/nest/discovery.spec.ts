@@ -396,6 +396,29 @@ describe('ways to provide a class with handlers', () => {
     expect(subscriptions.map(({ name }) => name)).toEqual(['Hiding.other']);
   });
 
+  it('finds what a mixin copies into the prototype of another class', async () => {
+    class Mixin {
+      @OnEvent('user.created')
+      handle(event: string): void {
+        received.add(`mixin: ${event}`);
+      }
+    }
+    @Injectable()
+    class Target {
+      @OnEvent('user.deleted')
+      own(event: string): void {
+        received.add(`own: ${event}`);
+      }
+    }
+    const { handle } = Object.getOwnPropertyDescriptors(Mixin.prototype);
+    Object.defineProperty(Target.prototype, 'handle', handle);
+    const app = await start({ providers: [Target] });
+    const { subscriptions } = app.get(EventService).status;
+    expect(subscriptions.map(({ name }) => name)).toEqual(['Target.own', 'Target.handle']);
+    await app.get(EventService).emit('user.created', 'Ada');
+    expect(await received.atLeast(1)).toEqual(['mixin: Ada']);
+  });
+
   it('gives handlers of a transient provider an instance with its dependencies', async () => {
     @Injectable()
     class Greetings {

@@ -334,6 +334,20 @@ describe('modules that are loaded lazily', () => {
     expect(app.get(EventService).status.subscriptions.map(({ name }) => name)).toEqual(['Late.handle']);
   });
 
+  it('fail to load again, as the first time, while a factory makes a class with handlers', async () => {
+    @Injectable()
+    class Made {
+      @OnEvent('user.created')
+      handle(): void {}
+    }
+    @Module({ providers: [{ provide: Made, useFactory: () => new Made(), scope: Scope.REQUEST }] })
+    class MadeModule {}
+    const app = await start({});
+    for (let each = 0; each < 2; each++) {
+      await expect(app.get(LazyModuleLoader).load(() => MadeModule)).rejects.toThrow(/a factory makes Made/);
+    }
+  });
+
   it('are bound when they are loaded again after the broker refused a handler; what was bound stays bound', async () => {
     const transport = createMemoryTransport({
       clusterId: 'events',

@@ -15,7 +15,7 @@ export interface Member {
 
 /** Where work comes from. */
 export interface Queue {
-  /** Whether there is surely nothing to take. */
+  /** Whether there is surely nothing to take. Who adds something does so before it wakes the dispatcher. */
   readonly idle: boolean;
   /** Takes the next piece of work, if there is one. */
   take(): Work | undefined;
@@ -48,7 +48,7 @@ export class Dispatcher<M extends Member> {
 
   /** There may be work. From `node:timers`, so that a test's faked globals do not stop the broker. */
   wake(): void {
-    // A thousand handlers start at once.
+    // Nothing to take, no turn to take it in: a thousand handlers start at once, most with nothing to do.
     if (this.#woken || this.#queue.idle) return;
     this.#woken = true;
     setImmediate(() => {

@@ -67,7 +67,7 @@ export class MemoryTransport implements EventTransport {
     this.#host = {
       clock: options.clock ?? systemClock,
       logger: options.logger,
-      // The one in which the application connects, as with a socket.
+      // That of the application, as with a socket.
       scope: new AsyncResource('VentaEventsTransport'),
     };
     this.#store = new MemoryDeadLetterStore(

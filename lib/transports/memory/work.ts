@@ -8,7 +8,7 @@ import type { Delivery } from '../../core/transport';
 export interface Host {
   readonly clock: Clock;
   readonly logger: EventsLogger;
-  /** Where its consumers run: not in the async context of whoever happened to publish. */
+  /** The async context in which the application's consumers run, instead of that of whoever happened to publish. */
   readonly scope: AsyncResource;
 }
 
