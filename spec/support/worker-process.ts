@@ -64,6 +64,8 @@ export class Journal<Entry = JournalEntry> {
   readonly file: string;
   readonly #entries: Entry[] = [];
   readonly #folder: string;
+  // One for all reads: they come every few milliseconds, and to make one is dearer than to read.
+  readonly #chunk = Buffer.alloc(1 << 20);
   #offset = 0;
   #rest = '';
 
@@ -105,7 +107,7 @@ export class Journal<Entry = JournalEntry> {
   #read(): void {
     const file = openSync(this.file, 'r');
     try {
-      const chunk = Buffer.alloc(1 << 20);
+      const chunk = this.#chunk;
       for (;;) {
         const length = readSync(file, chunk, 0, chunk.length, this.#offset);
         if (length === 0) return;
