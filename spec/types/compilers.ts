@@ -1,4 +1,3 @@
-import { mkdirSync, mkdtempSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
 import ts54 from 'typescript-5.4';
@@ -15,29 +14,17 @@ export const COMPILERS: ReadonlyMap<string, Compiler> = new Map([
 
 const ROOT = path.join(__dirname, '..', '..');
 
-/** The declarations that users get, as `npm run build` makes them, in a new folder in which imports resolve as here. */
-export function buildDeclarations(): string {
-  const cache = path.join(ROOT, '.cache');
-  mkdirSync(cache, { recursive: true });
-  const outDir = mkdtempSync(path.join(cache, 'declarations-'));
-  const build = ts.readConfigFile(path.join(ROOT, 'tsconfig.build.json'), (file) => ts.sys.readFile(file));
-  const { options, fileNames } = ts.parseJsonConfigFileContent(build.config as unknown, ts.sys, ROOT);
-  const program = ts.createProgram(fileNames, { ...options, outDir, emitDeclarationOnly: true });
-  const { diagnostics } = program.emit();
-  if (diagnostics.length > 0) throw new Error(textOf(diagnostics, ts));
-  return outDir;
-}
+/** Of the declarations that users get; `buildLibrary` makes them. */
+const DECLARATIONS = path.join(ROOT, 'dist');
 
-/** One compiler that reads the declarations in a folder. What it has parsed once it keeps for the next program. */
+/** One compiler that reads the declarations. What it has parsed once it keeps for the next program. */
 export class DeclarationsReader {
   readonly #compiler: Compiler;
-  readonly #declarations: string;
   readonly #options: ts.CompilerOptions;
   readonly #parsed = new Map<string, ts.SourceFile | undefined>();
 
-  constructor(compiler: Compiler, declarations: string) {
+  constructor(compiler: Compiler) {
     this.#compiler = compiler;
-    this.#declarations = declarations;
     this.#options = {
       target: compiler.ScriptTarget.ES2022,
       lib: ['lib.es2022.d.ts'],
@@ -52,8 +39,8 @@ export class DeclarationsReader {
       skipLibCheck: true,
       noEmit: true,
       paths: {
-        '@venta/events': [path.join(declarations, 'index.d.ts')],
-        '@venta/events/testing': [path.join(declarations, 'testing', 'index.d.ts')],
+        '@venta/events': [path.join(DECLARATIONS, 'index.d.ts')],
+        '@venta/events/testing': [path.join(DECLARATIONS, 'testing', 'index.d.ts')],
       },
     };
   }
@@ -93,11 +80,11 @@ export class DeclarationsReader {
   judgeDeclarations(): string {
     const entries = ['index.d.ts', path.join('testing', 'index.d.ts')];
     const program = this.#program(
-      entries.map((entry) => path.join(this.#declarations, entry)),
+      entries.map((entry) => path.join(DECLARATIONS, entry)),
       new Map(),
       { skipLibCheck: false },
     );
-    const ours = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(this.#declarations));
+    const ours = program.getSourceFiles().filter(({ fileName }) => fileName.startsWith(DECLARATIONS));
     if (ours.length < entries.length) throw new Error('the program does not contain the declarations');
     return textOf(
       [...program.getOptionsDiagnostics(), ...ours.flatMap((file) => program.getSemanticDiagnostics(file))],

@@ -1,5 +1,5 @@
-import { rmSync } from 'node:fs';
-import { buildDeclarations, COMPILERS, DeclarationsReader } from './compilers';
+import { buildLibrary } from '../support/worker-build';
+import { COMPILERS, DeclarationsReader } from './compilers';
 
 jest.setTimeout(120_000);
 
@@ -42,11 +42,7 @@ const PROJECT = `
   }
 `;
 
-let declarations: string;
-beforeAll(() => {
-  declarations = buildDeclarations();
-});
-afterAll(() => rmSync(declarations, { recursive: true, force: true }));
+beforeAll(buildLibrary);
 
 /**
  * Above what the project needs (123,000 at most when this was written), far below the 2,700,000 of a map whose every name
@@ -56,7 +52,7 @@ const INSTANTIATIONS = 300_000;
 
 describe.each([...COMPILERS])('500 events, TypeScript %s', (version, compiler) => {
   it('are checked in little more time than none', () => {
-    const reader = new DeclarationsReader(compiler, declarations);
+    const reader = new DeclarationsReader(compiler);
     // The first program also makes the compiler itself warm.
     reader.measure(PROJECT);
     const without = reader.measure(PROJECT);

@@ -1,6 +1,7 @@
-import { readdirSync, rmSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import path from 'node:path';
-import { buildDeclarations, COMPILERS, DeclarationsReader } from './compilers';
+import { buildLibrary } from '../support/worker-build';
+import { COMPILERS, DeclarationsReader } from './compilers';
 
 // A program takes seconds to check.
 jest.setTimeout(120_000);
@@ -25,11 +26,7 @@ const MAP = `
   declare const events: EventService;
 `;
 
-let declarations: string;
-beforeAll(() => {
-  declarations = buildDeclarations();
-});
-afterAll(() => rmSync(declarations, { recursive: true, force: true }));
+beforeAll(buildLibrary);
 
 it('has programs to look at', () => {
   expect(programs).toEqual(
@@ -40,7 +37,7 @@ it('has programs to look at', () => {
 describe.each([...COMPILERS])('TypeScript %s', (version, compiler) => {
   let reader: DeclarationsReader;
   beforeAll(() => {
-    reader = new DeclarationsReader(compiler, declarations);
+    reader = new DeclarationsReader(compiler);
   });
 
   it('is that version', () => {
