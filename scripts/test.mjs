@@ -33,12 +33,24 @@ async function main() {
   await mkdir(RESULTS, { recursive: true });
   const servers = await findServers({ need: 'matrix', log: (line) => process.stderr.write(`${line}\n`) });
 
-  const steps = [
+  // These use one core, or wait for the network or for time to pass: one list runs beside the other.
+  const checks = [
     { name: 'format', command: [...bin('prettier', 'bin/prettier.cjs'), '--check', '.'] },
-    { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] },
     { name: 'types', command: [...bin('typescript', 'bin/tsc'), '--noEmit'] },
     { name: 'api', command: [process.execPath, path.join(ROOT, 'scripts', 'api.mjs'), '--check'] },
     { name: 'docs', command: [process.execPath, path.join(ROOT, 'scripts', 'docs.mjs')] },
+  ];
+  const lint = { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] };
+  const samples = {
+    name: 'samples',
+    command: [process.execPath, path.join(ROOT, 'scripts', 'samples.mjs'), '--nats'],
+  };
+  const acceptance = {
+    name: 'acceptance',
+    command: [process.execPath, path.join(ROOT, 'scripts', 'acceptance.mjs')],
+  };
+  // These use all there is, and some of them measure time.
+  const suites = [
     { name: 'unit', command: jest('unit', '--selectProjects', 'unit') },
     {
       name: 'integration',
@@ -67,21 +79,29 @@ async function main() {
       name: 'chaos',
       command: [process.execPath, path.join(ROOT, 'scripts', 'chaos.mjs'), '--seconds', '10', '--seed', '1'],
     },
-    { name: 'samples', command: [process.execPath, path.join(ROOT, 'scripts', 'samples.mjs'), '--nats'] },
-    { name: 'acceptance', command: [process.execPath, path.join(ROOT, 'scripts', 'acceptance.mjs')] },
   ];
+  const stages = [[checks, [lint]], [suites], [[samples], [acceptance]]];
+  const steps = stages.flat(2);
   const unknown = chosen.find((name) => !steps.some((step) => step.name === name));
   if (unknown)
     throw new Error(`Unknown step ${unknown}; there are ${steps.map(({ name }) => name).join(', ')}.`);
 
-  const report = [];
-  for (const step of steps) {
-    if (chosen.length > 0 && !chosen.includes(step.name)) continue;
-    process.stdout.write(`\n=== ${step.title ?? step.name}\n`);
-    const started = performance.now();
-    const passed = await run(step);
-    report.push({ step, passed, seconds: (performance.now() - started) / 1000 });
+  const isChosen = ({ name }) => chosen.length === 0 || chosen.includes(name);
+  const results = new Map();
+  for (const stage of stages) {
+    const lists = stage.map((list) => list.filter(isChosen)).filter(({ length }) => length > 0);
+    const perform = lists.length > 1 ? runQuietly : runAloud;
+    await Promise.all(
+      lists.map(async (list) => {
+        for (const step of list) {
+          const started = performance.now();
+          const passed = await perform(step);
+          results.set(step, { step, passed, seconds: (performance.now() - started) / 1000 });
+        }
+      }),
+    );
   }
+  const report = steps.filter(isChosen).map((step) => results.get(step));
 
   process.stdout.write('\n');
   for (const { step, passed, seconds } of report) {
@@ -113,13 +133,28 @@ async function jestCounts({ command }) {
   return { passed: numPassedTests, failed, skipped: numPendingTests + numTodoTests };
 }
 
-function run({ command: [command, ...args], env = {} }) {
+const heading = ({ title, name }) => `\n=== ${title ?? name}\n`;
+
+function runAloud(step) {
+  process.stdout.write(heading(step));
+  // Jest writes its report to the file; what it prints for people goes to stderr.
+  return run(step, ['ignore', step.command.includes('--json') ? 'ignore' : 'inherit', 'inherit']);
+}
+
+/** What it says comes when it has ended, in one piece. */
+async function runQuietly(step) {
+  const output = [];
+  const passed = await run(step, ['ignore', 'pipe', 'pipe'], (chunk) => output.push(chunk));
+  process.stdout.write(Buffer.concat([Buffer.from(heading(step)), ...output]));
+  return passed;
+}
+
+function run({ command: [command, ...args], env = {} }, stdio, onOutput) {
   return new Promise((resolve, reject) => {
-    // Jest writes its report to the file; what it prints for people goes to stderr.
-    const stdio = ['ignore', args.includes('--json') ? 'ignore' : 'inherit', 'inherit'];
     const child = spawn(command, args, { cwd: ROOT, stdio, env: { ...process.env, ...env } });
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', onOutput);
     child.once('error', reject);
-    child.once('exit', (code) => resolve(code === 0));
+    child.once('close', (code) => resolve(code === 0));
   });
 }
 

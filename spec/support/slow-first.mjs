@@ -19,13 +19,13 @@ const FIRST = [
   'faults/server-outage',
   'faults/server-cluster',
   'faults/process-deployment',
-  'faults/server-access',
   'support/nats-server',
+  'conformance/jetstream',
+  'conformance/core-nats',
   'faults/process-shutdown',
   'conformance/memory',
   'faults/process-storm',
-  'conformance/jetstream',
-  'conformance/core-nats',
+  'faults/server-access',
 ].map((name) => `/spec/${name}.spec.ts`);
 
 export default class SlowFirst extends Sequencer {
