@@ -16,7 +16,7 @@ const RESULTS = path.join(ROOT, '.cache', 'test-results');
 const bin = (name, script) => [process.execPath, path.join(ROOT, 'node_modules', name, script)];
 const jest = (name, ...args) => [
   ...bin('jest', 'bin/jest.js'),
-  // These suites wait more than they compute: as many workers as cores, at least two.
+  // As many workers as cores, at least two. With one more, bounds of time break where the machine has other work.
   ...[
     '--ci',
     `--maxWorkers=${Math.max(2, os.availableParallelism())}`,
