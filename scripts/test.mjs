@@ -58,7 +58,8 @@ async function main() {
       command: jest('integration', '--selectProjects', 'integration'),
       env: { NATS_SERVER_UNDER_TEST: 'newest' },
     },
-    // The faults take minutes and are about our own conduct; what servers differ in, the other suites show.
+    // The faults take minutes and are about our own conduct; what servers differ in, the other suites show. The memory
+    // transport has no server.
     ...(servers.oldest.path === servers.newest.path
       ? []
       : [
@@ -71,6 +72,7 @@ async function main() {
               'integration',
               '--testPathIgnorePatterns',
               '/spec/faults/',
+              '/spec/conformance/memory',
             ),
             env: { NATS_SERVER_UNDER_TEST: 'oldest' },
           },
