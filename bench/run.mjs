@@ -32,7 +32,7 @@ import { CORE, core, DRAIN, drain, jetStream, STREAM } from './suites/throughput
 
 const HERE = import.meta.dirname;
 const HEAP_EVENTS = 300_000;
-const SOAK = { memory: 1_000_000, stored: 100_000, steps: 10 };
+const SOAK = { memory: 1_000_000, stored: 60_000, steps: 10 };
 const say = (line) => process.stderr.write(`${line}\n`);
 
 const { values } = parseArgs({

@@ -11,7 +11,7 @@ export const GROWTH = [
     key: 'handlers',
     title: 'Cost of an event by the number of its handlers',
     label: 'handlers of the event, all in one service',
-    points: [1, 4, 8, 16],
+    points: [1, 4, 16],
     contenders: { '@venta/events': (handlers) => having(OUR_STREAM, { handlers }) },
   },
   {
@@ -28,7 +28,7 @@ export const GROWTH = [
     key: 'in-flight',
     title: 'Cost of an event by the emits in flight',
     label: 'emits waiting for their confirmation at once',
-    points: [1, 4, 16, 64, 256, 1_024],
+    points: [1, 16, 64, 256, 1_024],
     contenders: {
       '@venta/events': (inFlight) => having(OUR_STREAM, { inFlight }),
       'nats.js': (inFlight) => having(RAW_STREAM, { inFlight }),

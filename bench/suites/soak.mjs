@@ -16,11 +16,10 @@ const FULL = 150_000;
  *   step; from step `warm` on nothing may grow
  */
 export async function soak(server, { memory, stored, steps, say = () => {} }) {
-  // Side by side, since nothing of this is a time.
-  const [ofMemory, ofServer] = await Promise.all([
-    run('memory://', memory, steps, FULL, say),
-    run(server.url, stored, steps, 0, say),
-  ]);
+  const results = {
+    memory: await run('memory://', memory, steps, FULL, say),
+    server: await run(server.url, stored, steps, 0, say),
+  };
   const connection = await connect({ servers: server.url });
   try {
     const problem = await leftovers(await connection.jetstreamManager(), CLUSTER);
@@ -28,7 +27,7 @@ export async function soak(server, { memory, stored, steps, say = () => {} }) {
   } finally {
     await connection.close();
   }
-  return { memory: ofMemory, server: ofServer };
+  return results;
 }
 
 async function run(url, events, count, full, say) {

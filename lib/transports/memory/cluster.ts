@@ -68,10 +68,10 @@ export class MemoryCluster {
     const number = ++this.#published;
     for (const group of this.#groups.values()) group.offer(message, number);
     if (this.#streams === undefined) return undefined;
-    const { dropped, ...stored } = this.#streams.events.append(message, messageId);
+    const { sequence, duplicate, dropped } = this.#streams.events.append(message, messageId);
     for (const event of dropped) this.#reportDrop(event, host);
-    if (!stored.duplicate) for (const durable of this.#durables.values()) durable.notify(message.name);
-    return stored;
+    if (!duplicate) for (const durable of this.#durables.values()) durable.notify(message.name);
+    return { sequence, duplicate };
   }
 
   /** Resolves when more can be published, and is `undefined` if it can. */
