@@ -9,12 +9,11 @@ import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
-import type { MaybePromise } from './promises';
+import type { Failed, MaybePromise } from './promises';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
   type EventSubscription,
-  type NotBound,
   type SubscriptionsParts,
   type SubscriptionStatus,
 } from './subscriptions';
@@ -168,7 +167,7 @@ export class EventService {
   async bindAll<T>(
     handlers: readonly T[],
     definitionOf: (handler: T) => MaybePromise<HandlerDefinition>,
-  ): Promise<NotBound<T>[]> {
+  ): Promise<Failed<T>[]> {
     this.#assertSubscribing('handlers');
     return this.#subscriptions.bindAll(handlers, definitionOf);
   }

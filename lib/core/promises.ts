@@ -17,29 +17,36 @@ export function promiseOf<R>(run: () => MaybePromise<R>): Promise<R> {
   }
 }
 
-/** As `Promise.allSettled`, of what `make` gives for each item; what is there at once has no promise. */
-export async function settleAll<T, R>(
-  items: readonly T[],
-  make: (item: T) => MaybePromise<R>,
-): Promise<PromiseSettledResult<R>[]> {
-  const results: PromiseSettledResult<R>[] = [];
+/** One of many of which something was asked, that could not give it. */
+export interface Failed<T> {
+  readonly item: T;
+  readonly reason: unknown;
+}
+
+/**
+ * Does it for each item, all at once; resolves to those for which it threw or rejected, in their order. There is no promise
+ * for what is done at once.
+ */
+export async function failuresOf<T>(items: readonly T[], run: (item: T) => unknown): Promise<Failed<T>[]> {
+  const failed: Failed<T>[] = [];
   const waiting: Promise<void>[] = [];
-  const wait = async (place: number, promise: PromiseLike<R>): Promise<void> => {
+  const fail = (place: number, reason: unknown): void =>
+    void (failed[place] = { item: items[place] as T, reason });
+  const wait = async (place: number, made: PromiseLike<unknown>): Promise<void> => {
     try {
-      results[place] = { status: 'fulfilled', value: await promise };
+      await made;
     } catch (reason) {
-      results[place] = { status: 'rejected', reason };
+      fail(place, reason);
     }
   };
-  for (let place = 0; place < items.length; place++) {
+  items.forEach((item, place) => {
     try {
-      const made = make(items[place] as T);
+      const made = run(item);
       if (isThenable(made)) waiting.push(wait(place, made));
-      else results[place] = { status: 'fulfilled', value: made };
     } catch (reason) {
-      results[place] = { status: 'rejected', reason };
+      fail(place, reason);
     }
-  }
+  });
   await Promise.all(waiting);
-  return results;
+  return failed.filter(() => true); // without the gaps
 }

@@ -16,7 +16,7 @@ import type { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
 import { composeConsume, type Stage } from './middleware';
 import { joinedDurable, sanitize } from './names';
-import { isThenable, promiseOf, settleAll, type MaybePromise } from './promises';
+import { failuresOf, isThenable, promiseOf, type Failed, type MaybePromise } from './promises';
 import type { Consumer, EventTransport, SubscriptionSpec, TransportSubscription } from './transport';
 
 /** A handler that is bound. */
@@ -29,12 +29,6 @@ export interface EventSubscription {
    * for when it is back. Called within the handler it stops, which would be waiting for itself, it does not wait.
    */
   unsubscribe(this: void): Promise<void>;
-}
-
-/** One of many that could not be bound. */
-export interface NotBound<T> {
-  readonly item: T;
-  readonly reason: unknown;
 }
 
 export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
@@ -124,19 +118,14 @@ export class Subscriptions {
   }
 
   /** As `bind`, of many at once, without a promise for one that nobody waits for. Resolves to those that could not be. */
-  async bindAll<T>(
+  bindAll<T>(
     items: readonly T[],
     definitionOf: (item: T) => MaybePromise<HandlerDefinition>,
-  ): Promise<NotBound<T>[]> {
-    const results = await settleAll(items, (item) => {
+  ): Promise<Failed<T>[]> {
+    return failuresOf(items, (item) => {
       const definition = definitionOf(item);
       return isThenable(definition) ? definition.then((each) => this.#bind(each)) : this.#bind(definition);
     });
-    const failures: NotBound<T>[] = [];
-    results.forEach((result, place) => {
-      if (result.status === 'rejected') failures.push({ item: items[place] as T, reason: result.reason });
-    });
-    return failures;
   }
 
   #bind(definition: HandlerDefinition): MaybePromise<BoundHandler> {
@@ -168,7 +157,9 @@ export class Subscriptions {
   }
 
   async #bindTo(specs: readonly SubscriptionSpec[], bound: BoundHandler): Promise<BoundHandler> {
-    const results = await settleAll(specs, (spec) => this.#parts.transport.subscribe(spec, bound.consume));
+    const { transport } = this.#parts;
+    const made = specs.map((spec) => promiseOf(() => transport.subscribe(spec, bound.consume)));
+    const results = await Promise.allSettled(made);
     const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
     const failed = results.find((result) => result.status === 'rejected');
     return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);

@@ -1,6 +1,5 @@
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
-import { identityOf } from '../core/handler-definition';
 import { decoratedMethods } from './decorated-methods';
 import { declaredHandlers, type DeclaredHandler } from './handler-definitions';
 import type { HandlerPlace } from './handler-binder';
@@ -8,13 +7,12 @@ import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
 /** A handler that a decorator declares, and where it is. */
 export interface FoundHandler extends DeclaredHandler {
-  readonly identity: string;
   readonly place: HandlerPlace;
 }
 
 /** Finds the methods that `@OnEvent` marks. Reads only; what was found once is not found again. */
 export class EventExplorer {
-  /** Where each identity is. */
+  /** Where each handler is, by its name; names that the broker cannot tell apart are told when they are subscribed. */
   readonly #found = new Map<string, HandlerPlace>();
   readonly #explored = new Set<Module>();
 
@@ -29,7 +27,7 @@ export class EventExplorer {
     try {
       decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen).forEach(({ place, metadata }) => {
         declaredHandlers(nameOf(place), metadata).forEach(({ name, patterns, options }) => {
-          const handler = { name, patterns, options, identity: identityOf(name), place };
+          const handler = { name, patterns, options, place };
           if (this.#claim(handler)) found.push(handler);
         });
       });
@@ -43,17 +41,17 @@ export class EventExplorer {
 
   /** Takes back what could not be bound, so that it is found when its module is explored again. */
   release(handlers: readonly FoundHandler[]): void {
-    for (const { identity, place } of handlers) {
-      this.#found.delete(identity);
+    for (const { name, place } of handlers) {
+      this.#found.delete(name);
       this.#explored.delete(place.module);
     }
   }
 
   /** @returns `false` if it was found before, in a module of which another handler could not be bound */
-  #claim({ name, identity, place }: FoundHandler): boolean {
-    const known = this.#found.get(identity);
+  #claim({ name, place }: FoundHandler): boolean {
+    const known = this.#found.get(name);
     if (known === undefined) {
-      this.#found.set(identity, place);
+      this.#found.set(name, place);
       return true;
     }
     // The place is another object then; two handlers of one method, found together, have the same.

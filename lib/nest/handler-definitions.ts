@@ -51,8 +51,8 @@ function joined(defaultName: string, decorators: readonly OnEventMetadata[]): De
 
 function handlerOf(defaultName: string, { patterns, options: declared }: OnEventMetadata): DeclaredHandler {
   const options = subscribeOptionsOf(declared);
-  const name = options.name ?? defaultName;
-  if (!text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
+  const { name = defaultName } = options;
+  if (name !== defaultName && !text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
   return { name, patterns: patterns.length === 1 ? patterns : [...new Set(patterns)], options };
 }
 

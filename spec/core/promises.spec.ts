@@ -1,41 +1,33 @@
-import { promiseOf, settleAll } from '../../lib/core/promises';
+import { failuresOf, promiseOf } from '../../lib/core/promises';
 
-describe('settleAll', () => {
-  it('tells of each in its place, whether it was there at once or came later', async () => {
-    const results = await settleAll([1, 2, 3, 4], (number) => {
-      if (number === 1) return 'at once';
-      if (number === 2) throw new Error('thrown');
-      return number === 3 ? Promise.resolve('later') : Promise.reject(new Error('rejected'));
+describe('failuresOf', () => {
+  it('tells what failed, thrown at once or rejected later, in the order of the items', async () => {
+    const failed = await failuresOf(['late', 'fine', 'thrown', 'fine later'], (item) => {
+      if (item === 'thrown') throw new Error('thrown');
+      if (item === 'late') return new Promise((_, reject) => setImmediate(reject, new Error('rejected')));
+      return item === 'fine' ? item : Promise.resolve(item);
     });
-    expect(results).toEqual([
-      { status: 'fulfilled', value: 'at once' },
-      { status: 'rejected', reason: new Error('thrown') },
-      { status: 'fulfilled', value: 'later' },
-      { status: 'rejected', reason: new Error('rejected') },
+    expect(failed).toEqual([
+      { item: 'late', reason: new Error('rejected') },
+      { item: 'thrown', reason: new Error('thrown') },
     ]);
   });
 
   it('asks for all of them before it waits for any', async () => {
     const asked: number[] = [];
     const release: (() => void)[] = [];
-    const settled = settleAll([1, 2], (number) => {
+    const done = failuresOf([1, 2], (number) => {
       asked.push(number);
       return new Promise<void>((resolve) => release.push(resolve));
     });
     expect(asked).toEqual([1, 2]);
     for (const each of release) each();
-    expect(await settled).toHaveLength(2);
+    expect(await done).toEqual([]);
   });
 
-  it('takes what has a `then` for a promise, also another library’s', async () => {
-    const later = {
-      then: (resolve: (value: string) => void) => resolve('later'),
-    } as unknown as Promise<string>;
-    expect(await settleAll([1], () => later)).toEqual([{ status: 'fulfilled', value: 'later' }]);
-  });
-
-  it('is empty of nothing', async () => {
-    expect(await settleAll([], () => 1)).toEqual([]);
+  it('waits for what has a `then`, also another library’s', async () => {
+    const later = { then: (_resolve: unknown, reject: (reason: unknown) => void) => reject('no') };
+    expect(await failuresOf([1], () => later)).toEqual([{ item: 1, reason: 'no' }]);
   });
 });
 
