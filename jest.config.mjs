@@ -23,8 +23,6 @@ const shared = {
 const config = {
   // A ceiling, not a measure: machines that run this are shared.
   testTimeout: 30_000,
-  // What Jest keeps of each file slows down the files after it, by a factor of ten at the end of the run.
-  workerIdleMemoryLimit: '300MB',
   testSequencer: '<rootDir>/spec/support/slow-first.mjs',
   projects: [
     {

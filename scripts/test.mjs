@@ -10,21 +10,33 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { findServers } from './nats-server.mjs';
-import { ROOT, setup } from './setup.mjs';
+import { ROOT, setup, SIGNALS } from './setup.mjs';
 
 const RESULTS = path.join(ROOT, '.cache', 'test-results');
 const bin = (name, script) => [process.execPath, path.join(ROOT, 'node_modules', name, script)];
 const jest = (name, ...args) => [
   ...bin('jest', 'bin/jest.js'),
-  // As many workers as cores, at least two. With one more, bounds of time break where the machine has other work.
   ...[
     '--ci',
+    // At least two, since the suites also wait. With more than there are cores, bounds of time break.
     `--maxWorkers=${Math.max(2, os.availableParallelism())}`,
+    // What Jest keeps of each file slows down the files after it, by a factor of ten at the end of the run.
+    '--workerIdleMemoryLimit=300MB',
     '--json',
     `--outputFile=${path.join(RESULTS, `${name}.json`)}`,
     ...args,
   ],
 ];
+
+const running = new Set();
+let interrupted = false;
+// What runs stops its servers and tells what it has said; nothing else begins.
+for (const signal of SIGNALS) {
+  process.on(signal, () => {
+    interrupted = true;
+    for (const child of running) child.kill(signal);
+  });
+}
 
 async function main() {
   const chosen = process.argv.slice(2);
@@ -96,6 +108,7 @@ async function main() {
     await Promise.all(
       lists.map(async (list) => {
         for (const step of list) {
+          if (interrupted) return;
           const started = performance.now();
           const passed = await perform(step);
           results.set(step, { step, passed, seconds: (performance.now() - started) / 1000 });
@@ -103,7 +116,7 @@ async function main() {
       }),
     );
   }
-  const report = steps.filter(isChosen).map((step) => results.get(step));
+  const report = steps.flatMap((step) => results.get(step) ?? []);
 
   process.stdout.write('\n');
   for (const { step, passed, seconds } of report) {
@@ -121,6 +134,7 @@ async function main() {
   }
   const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
   process.stdout.write(`Tests: ${counts.passed} passed, ${counts.failed} failed${skipped}\n`);
+  if (interrupted) return 130;
   return counts.failed === 0 && counts.skipped === 0 ? 0 : 1;
 }
 
@@ -146,6 +160,7 @@ function runAloud(step) {
 /** What it says comes when it has ended, in one piece. */
 async function runQuietly(step) {
   const output = [];
+  process.stdout.write(`--- ${step.name} begins\n`);
   const passed = await run(step, ['ignore', 'pipe', 'pipe'], (chunk) => output.push(chunk));
   process.stdout.write(Buffer.concat([Buffer.from(heading(step)), ...output]));
   return passed;
@@ -155,8 +170,12 @@ function run({ command: [command, ...args], env = {} }, stdio, onOutput) {
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { cwd: ROOT, stdio, env: { ...process.env, ...env } });
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', onOutput);
+    running.add(child);
     child.once('error', reject);
-    child.once('close', (code) => resolve(code === 0));
+    child.once('close', (code) => {
+      running.delete(child);
+      resolve(code === 0);
+    });
   });
 }
 

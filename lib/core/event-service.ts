@@ -155,26 +155,20 @@ export class EventService {
   }
 
   /** Subscribes a handler of several names or patterns: what `@OnEvent` and `subscribe` come down to. */
-  async bind(definition: HandlerDefinition): Promise<EventSubscription> {
-    this.#assertSubscribing(`'${definition.name}'`);
+  bind(definition: HandlerDefinition): Promise<EventSubscription> {
     return this.#subscriptions.bind(definition);
   }
 
   /**
-   * As `bind`, of many handlers at once, with what is asked for their definitions; a thousand are bound in half of the time.
-   * @returns those that could not be bound, with the reason; never rejects for one of them
+   * As `bind`, of many handlers at once, whose definitions are asked for one by one: a promise for each would take as long
+   * as the rest.
+   * @returns those that could not be bound, in their order, with the reason; it does not reject for them
    */
-  async bindAll<T>(
+  bindAll<T>(
     handlers: readonly T[],
     definitionOf: (handler: T) => MaybePromise<HandlerDefinition>,
   ): Promise<Failed<T>[]> {
-    this.#assertSubscribing('handlers');
     return this.#subscriptions.bindAll(handlers, definitionOf);
-  }
-
-  #assertSubscribing(what: string): void {
-    if (this.#state !== 'draining' && this.#state !== 'closed') return;
-    throw new EventsError('closed', `cannot subscribe ${what}: the event service is ${this.#state}`);
   }
 
   /** Begins delivery to all handlers, bound already or later. Nest calls it when the application has started. */

@@ -1,12 +1,12 @@
 /** What gives a promise only where there is something to wait for: a promise costs, and a thousand handlers start at once. */
-export type MaybePromise<T> = T | Promise<T>;
+export type MaybePromise<T> = T | PromiseLike<T>;
 
 /** As `await` tells what to wait for. */
 export const isThenable = (value: unknown): value is PromiseLike<unknown> =>
   ((typeof value === 'object' && value !== null) || typeof value === 'function') &&
   typeof (value as { then?: unknown }).then === 'function';
 
-/** What it gives back or throws, as a promise; one that it gives back is that promise. */
+/** What it gives back or throws, as a promise. */
 export function promiseOf<R>(run: () => MaybePromise<R>): Promise<R> {
   try {
     return Promise.resolve(run());

@@ -96,7 +96,7 @@ export class Subscriptions {
   /** The service, as durables are called after it. */
   readonly #app: string;
   readonly #bound = new Map<string, BoundHandler>();
-  readonly #composed = (bound: BoundHandler): Consumer => this.#compose(bound);
+  readonly #composer = (bound: BoundHandler): Consumer => this.#compose(bound);
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
@@ -111,10 +111,10 @@ export class Subscriptions {
 
   /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
   async bind(definition: HandlerDefinition): Promise<EventSubscription> {
-    // A copy: who bound it may go on with what is theirs.
-    const bound = await this.#bind({ ...definition, patterns: [...definition.patterns] });
-    const { name, patterns } = bound.definition;
-    return { name, patterns, unsubscribe: () => this.#unsubscribe(bound) };
+    // Copies: who bound it may go on with what is theirs.
+    const { name, patterns, handler, resultOf, options } = definition;
+    const bound = await this.#bind({ name, patterns: [...patterns], handler, resultOf, options });
+    return { name, patterns: [...patterns], unsubscribe: () => this.#unsubscribe(bound) };
   }
 
   /** As `bind`, of many at once, without a promise for one that nobody waits for. Resolves to those that could not be. */
@@ -129,6 +129,10 @@ export class Subscriptions {
   }
 
   #bind(definition: HandlerDefinition): MaybePromise<BoundHandler> {
+    if (this.#state === 'stopping') {
+      const what = `cannot subscribe '${definition.name}': the event service is draining or closed`;
+      throw new EventsError('closed', what);
+    }
     const { defaults, transport, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
     const identity = identityOf(definition.name);
@@ -149,7 +153,7 @@ export class Subscriptions {
   }
 
   #beginLater(bound: BoundHandler, made: PromiseLike<TransportSubscription>): Promise<BoundHandler> {
-    // Another library's may do anything; only a promise of our own is sure to end once.
+    // A promise of our own, which is sure to end once.
     return Promise.resolve(made).then(
       (subscription) => this.#begin(bound, [subscription]),
       (reason: unknown) => this.#end(bound, NONE, reason),
@@ -186,8 +190,9 @@ export class Subscriptions {
     transports: readonly TransportSubscription[],
     reason: unknown,
   ): Promise<never> {
+    await Promise.allSettled(transports.map((each) => promiseOf(() => each.stop(0))));
+    // Not before: two subscriptions of one identity would share its events.
     this.#release(bound);
-    await Promise.all(transports.map((each) => each.stop(0)));
     throw reason;
   }
 
@@ -209,7 +214,7 @@ export class Subscriptions {
           `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
       );
     }
-    const bound = new BoundHandler(identity, definition, options, this.#composed);
+    const bound = new BoundHandler(identity, definition, options, this.#composer);
     this.#bound.set(identity, bound);
     return bound;
   }

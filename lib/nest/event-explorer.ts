@@ -1,5 +1,6 @@
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
+import { identityOf } from '../core/handler-definition';
 import { decoratedMethods } from './decorated-methods';
 import { declaredHandlers, type DeclaredHandler } from './handler-definitions';
 import type { HandlerPlace } from './handler-binder';
@@ -7,12 +8,13 @@ import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
 /** A handler that a decorator declares, and where it is. */
 export interface FoundHandler extends DeclaredHandler {
+  readonly identity: string;
   readonly place: HandlerPlace;
 }
 
 /** Finds the methods that `@OnEvent` marks. Reads only; what was found once is not found again. */
 export class EventExplorer {
-  /** Where each handler is, by its name; names that the broker cannot tell apart are told when they are subscribed. */
+  /** Where each identity is. */
   readonly #found = new Map<string, HandlerPlace>();
   readonly #explored = new Set<Module>();
 
@@ -27,7 +29,7 @@ export class EventExplorer {
     try {
       decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen).forEach(({ place, metadata }) => {
         declaredHandlers(nameOf(place), metadata).forEach(({ name, patterns, options }) => {
-          const handler = { name, patterns, options, place };
+          const handler = { name, patterns, options, identity: identityOf(name), place };
           if (this.#claim(handler)) found.push(handler);
         });
       });
@@ -41,17 +43,17 @@ export class EventExplorer {
 
   /** Takes back what could not be bound, so that it is found when its module is explored again. */
   release(handlers: readonly FoundHandler[]): void {
-    for (const { name, place } of handlers) {
-      this.#found.delete(name);
+    for (const { identity, place } of handlers) {
+      this.#found.delete(identity);
       this.#explored.delete(place.module);
     }
   }
 
   /** @returns `false` if it was found before, in a module of which another handler could not be bound */
-  #claim({ name, place }: FoundHandler): boolean {
-    const known = this.#found.get(name);
+  #claim({ name, identity, place }: FoundHandler): boolean {
+    const known = this.#found.get(identity);
     if (known === undefined) {
-      this.#found.set(name, place);
+      this.#found.set(identity, place);
       return true;
     }
     // The place is another object then; two handlers of one method, found together, have the same.

@@ -370,7 +370,9 @@ describe('ways to provide a class with handlers', () => {
       handle(): void {}
     }
     const app = await compile({ providers: [Stacked] });
-    await expect(app.init()).rejects.toThrow(/two handlers have the identity 'mail-send'/);
+    const error = await app.init().catch((reason: unknown) => reason);
+    expect(error).toBeInstanceOf(EventsConfigurationError);
+    expect((error as Error).message).toMatch(/two handlers have the identity 'mail-send': Stacked\.handle/);
   });
 
   it('leaves out the method of a base class that a getter hides, and does not invoke the getter', async () => {

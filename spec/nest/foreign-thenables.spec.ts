@@ -1,4 +1,5 @@
 import { createEventService, type EventService, type EventTransport } from '@venta/events';
+import type { TransportSubscription } from '../../lib/core/transport';
 import { createMemoryTransport } from '../../lib/transports/memory';
 import { silentLogger } from '../support/silent-logger';
 
@@ -114,6 +115,39 @@ describe('a transport whose subscription throws at its start', () => {
     await expect(service.subscribe('user.created', () => undefined)).rejects.toThrow('cannot start');
     await service.drain();
     expect(live.size).toBe(0);
+  });
+});
+
+describe('a transport whose subscription cannot be stopped either', () => {
+  const unstarted = (stop: () => Promise<void>): TransportSubscription => ({
+    start: () => {
+      throw new Error('cannot start');
+    },
+    limit: () => undefined,
+    stop,
+  });
+
+  it('has the reason told why it did not start', async () => {
+    const service = await serviceWith(() => () => unstarted(() => Promise.reject(new Error('cannot stop'))));
+    service.start();
+    await expect(service.subscribe('user.created', () => undefined)).rejects.toThrow('cannot start');
+    await service.drain();
+  });
+
+  it('keeps its identity until it has stopped: two of one identity would share its events', async () => {
+    let stopped = (): void => undefined;
+    const service = await serviceWith(
+      () => () => unstarted(() => new Promise((resolve) => (stopped = resolve))),
+    );
+    service.start();
+    const first = service.subscribe('user.created', () => undefined);
+    await expect(service.subscribe('user.created', () => undefined)).rejects.toThrow(/two handlers/);
+    stopped();
+    await expect(first).rejects.toThrow('cannot start');
+    const again = service.subscribe('user.created', () => undefined);
+    stopped();
+    await expect(again).rejects.toThrow('cannot start');
+    await service.drain();
   });
 });
 

@@ -334,6 +334,18 @@ describe('modules that are loaded lazily', () => {
     expect(app.get(EventService).status.subscriptions.map(({ name }) => name)).toEqual(['Late.handle']);
   });
 
+  it('load after the event service has stopped, if they have no handlers', async () => {
+    @Module({ providers: [{ provide: 'plain', useValue: 1 }] })
+    class PlainModule {}
+    const app = await start({});
+    await app.get(EventService).drain();
+    const loaded = await app.get(LazyModuleLoader).load(() => PlainModule);
+    expect(loaded.get('plain')).toBe(1);
+    await expect(app.get(LazyModuleLoader).load(() => LateModule)).rejects.toThrow(
+      /cannot subscribe 'Late.*': the event service is draining or closed/,
+    );
+  });
+
   it('fail to load again, as the first time, while a factory makes a class with handlers', async () => {
     @Injectable()
     class Made {

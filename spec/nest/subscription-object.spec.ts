@@ -28,4 +28,22 @@ describe('what `subscribe` gives back', () => {
     expect(service.status.subscriptions).toMatchObject([{ name: 'A', patterns: ['user.created'] }]);
     await service.drain();
   });
+
+  it('is of a definition that may be an instance of a class', async () => {
+    let handle = (_data: unknown): void => undefined;
+    const handled = new Promise((resolve) => (handle = resolve));
+    class Definition {
+      readonly name = 'A';
+      readonly patterns = ['user.created'];
+      readonly options = {};
+      handler(data: unknown): void {
+        handle(data);
+      }
+    }
+    const service = await createEventService({ appName: 'shop', url: 'memory://' }, silentLogger);
+    await service.bind(new Definition());
+    await service.emit('user.created', 1);
+    expect(await handled).toBe(1);
+    await service.drain();
+  });
 });

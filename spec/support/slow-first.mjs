@@ -5,8 +5,8 @@
 import Sequencer from '@jest/test-sequencer';
 
 /**
- * Files of `faults/process-*` keep both cores busy and have to be done within bounds: between two of them there are
- * some that mostly wait.
+ * Files of `faults/process-*` start many processes and have to be done within bounds: between two of them there are some
+ * that mostly wait.
  */
 const FIRST = [
   // Measures the heap: in a worker that has run nothing else it takes a fifth of the time.

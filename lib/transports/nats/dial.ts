@@ -15,7 +15,7 @@ const LAST_TRY = 40;
 
 /**
  * The first connection to one of the servers, tried again until `connectTimeout` is over.
- * @param complain told why a try failed, as far as the secrets tell
+ * @param complain told of credentials that cannot be read, here and at each reconnect
  * @throws EventsError `connection_failed`, `unsupported_server`
  */
 export async function dial(
