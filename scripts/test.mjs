@@ -30,12 +30,15 @@ const jest = (name, ...args) => [
 
 const running = new Set();
 let interrupted = false;
-// What runs stops its servers and tells what it has said; nothing else begins.
-for (const signal of SIGNALS) {
-  process.on(signal, () => {
-    interrupted = true;
-    for (const child of running) child.kill(signal);
-  });
+
+/** What runs then stops its servers and tells what it has said; nothing else begins. */
+function endInOrder() {
+  for (const signal of SIGNALS) {
+    process.on(signal, () => {
+      interrupted = true;
+      for (const child of running) child.kill(signal);
+    });
+  }
 }
 
 async function main() {
@@ -102,6 +105,8 @@ async function main() {
 
   const isChosen = ({ name }) => chosen.length === 0 || chosen.includes(name);
   const results = new Map();
+  // Not before: a signal ends the set-up at once.
+  endInOrder();
   for (const stage of stages) {
     const lists = stage.map((list) => list.filter(isChosen)).filter(({ length }) => length > 0);
     const perform = lists.length > 1 ? runQuietly : runAloud;

@@ -65,8 +65,7 @@ export abstract class Attempt implements Expiring {
     try {
       if (isThenable(result)) {
         // Another library's may do anything; only a promise of our own is sure to end once.
-        const promise = result instanceof Promise ? (result as Promise<unknown>) : Promise.resolve(result);
-        promise.then(
+        Promise.resolve(result).then(
           (value) => this.#succeeds(value),
           (error: unknown) => this.#fails(error),
         );

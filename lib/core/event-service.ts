@@ -160,9 +160,9 @@ export class EventService {
   }
 
   /**
-   * As `bind`, of many handlers at once, whose definitions are asked for one by one: a promise for each would take as long
-   * as the rest.
-   * @returns those that could not be bound, in their order, with the reason; it does not reject for them
+   * As `bind`, of many handlers at once: how those of an application are subscribed. What needs no waiting has no promise.
+   * @param definitionOf called once for each; what it throws or rejects with is the reason why that one is not bound
+   * @returns those that could not be bound, in their order, with the reason; never rejects
    */
   bindAll<T>(
     handlers: readonly T[],

@@ -1,7 +1,5 @@
-import { CircuitBreaker } from './circuit-breaker';
-import { systemClock, type Clock } from './clock';
-import { createConsumer, type SubscriptionCounters } from './consumer';
-import { Deadlines } from './deadlines';
+import { BoundHandler } from './bound-handler';
+import type { SubscriptionCounters } from './consumer';
 import { EventsError } from './errors';
 import {
   identityOf,
@@ -12,10 +10,8 @@ import {
   type ResolvedSubscribeOptions,
   type SubscriptionDefaults,
 } from './handler-definition';
-import type { InboundEvent } from './inbound-event';
-import type { EventsLogger } from './logger';
-import { composeConsume, type Stage } from './middleware';
 import { joinedDurable, sanitize } from './names';
+import { pipelines, type PipelineParts } from './pipelines';
 import { failuresOf, isThenable, promiseOf, type Failed, type MaybePromise } from './promises';
 import type { Consumer, EventTransport, SubscriptionSpec, TransportSubscription } from './transport';
 
@@ -36,35 +32,8 @@ export interface SubscriptionStatus extends Readonly<SubscriptionCounters> {
   readonly patterns: readonly string[];
 }
 
-const NONE: readonly never[] = Object.freeze([]);
-
-/** A handler with an identity that is its own: what it does is counted here, and where its events come from is kept. */
-class BoundHandler implements SubscriptionCounters {
-  running = 0;
-  succeeded = 0;
-  retried = 0;
-  deadLettered = 0;
-  breaker: CircuitBreaker | undefined = undefined;
-  transports: readonly TransportSubscription[] = NONE;
-  #consumer: Consumer | undefined = undefined;
-
-  constructor(
-    readonly identity: string,
-    readonly definition: HandlerDefinition,
-    readonly options: ResolvedSubscribeOptions,
-    private readonly compose: (bound: BoundHandler) => Consumer,
-  ) {}
-
-  /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
-  readonly consume: Consumer = (delivery) => (this.#consumer ??= this.compose(this))(delivery);
-}
-
-export interface SubscriptionsParts {
+export interface SubscriptionsParts extends PipelineParts {
   readonly transport: EventTransport;
-  /** Around each attempt, its time included: what observes it. Default: none. */
-  readonly observers?: readonly Stage[];
-  /** Within the time of an attempt, `decoding` among them. In both lists the first is the outermost, in both directions. */
-  readonly stages: readonly Stage[];
   readonly defaults: SubscriptionDefaults;
   /** Milliseconds a stop lets running handlers take. */
   readonly shutdownTimeout: number;
@@ -74,42 +43,26 @@ export interface SubscriptionsParts {
   readonly assertKnown?: (pattern: string, handler: string) => void;
   /** Identity of the handler on whose behalf this is asked; `undefined` outside of handlers. Default: never in one. */
   readonly handling?: () => string | undefined;
-  /**
-   * Runs what belongs to the handling of an event when its stages have been left already, as they run the handler.
-   * Default: as it is.
-   */
-  readonly within?: (event: InboundEvent, run: () => unknown) => unknown;
-  /** Of circuit breakers. Default: the system's. */
-  readonly clock?: Clock;
-  readonly logger: EventsLogger;
 }
 
 /** The handlers of one service: bound, started and stopped. */
 export class Subscriptions {
   readonly #parts: SubscriptionsParts;
-  readonly #inStages: ReturnType<typeof composeConsume>;
-  readonly #seesResults: boolean;
-  readonly #around: ReturnType<typeof composeConsume> | undefined;
-  /** By their durations: most handlers have the same. */
-  readonly #deadlines = new Map<number, Deadlines>();
+  readonly #compose: (bound: BoundHandler) => Consumer;
   readonly #defaults: ResolvedSubscribeOptions;
   /** The service, as durables are called after it. */
   readonly #app: string;
   readonly #bound = new Map<string, BoundHandler>();
-  readonly #composer = (bound: BoundHandler): Consumer => this.#compose(bound);
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
   constructor(parts: SubscriptionsParts) {
     this.#parts = parts;
-    this.#inStages = composeConsume(parts.stages);
-    this.#seesResults = parts.stages.some(({ seesResults }) => seesResults === true);
-    const observers = (parts.observers ?? []).filter((each) => each.consume !== undefined);
-    this.#around = observers.length === 0 ? undefined : composeConsume(observers);
+    this.#compose = pipelines(parts);
     this.#defaults = resolveSubscriptionDefaults(parts.defaults);
     this.#app = sanitize(parts.defaults.app);
   }
 
-  /** @throws EventsError when the definition is wrong, its identity is taken, or the broker refuses it */
+  /** @throws EventsError when the definition is wrong, its identity is taken, the broker refuses it, or `closed` */
   async bind(definition: HandlerDefinition): Promise<EventSubscription> {
     // Copies: who bound it may go on with what is theirs.
     const { name, patterns, handler, resultOf, options } = definition;
@@ -156,7 +109,7 @@ export class Subscriptions {
     // A promise of our own, which is sure to end once.
     return Promise.resolve(made).then(
       (subscription) => this.#begin(bound, [subscription]),
-      (reason: unknown) => this.#end(bound, NONE, reason),
+      (reason: unknown) => this.#end(bound, [], reason),
     );
   }
 
@@ -214,47 +167,9 @@ export class Subscriptions {
           `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
       );
     }
-    const bound = new BoundHandler(identity, definition, options, this.#composer);
+    const bound = new BoundHandler(identity, definition, options, this.#compose);
     this.#bound.set(identity, bound);
     return bound;
-  }
-
-  #compose(bound: BoundHandler): Consumer {
-    const { name, handler, resultOf } = bound.definition;
-    const { retry, timeout, circuitBreaker } = bound.options;
-    const { logger, clock = systemClock, within } = this.#parts;
-    if (circuitBreaker !== undefined) {
-      const limit = (concurrency: number): void =>
-        bound.transports.forEach((each) => each.limit(concurrency));
-      bound.breaker = new CircuitBreaker(circuitBreaker, name, limit, logger, clock);
-    }
-    return createConsumer({
-      name,
-      retry,
-      timeout,
-      run: this.#inStages(
-        resultOf === undefined || !this.#seesResults
-          ? (event) => handler(event.data, event)
-          : (event) => promiseOf(() => handler(event.data, event)).then(resultOf),
-      ),
-      resultOf:
-        resultOf === undefined || within === undefined
-          ? resultOf
-          : (value, event) => within(event, () => resultOf(value)),
-      around: this.#around,
-      deadlines: this.#deadlinesOf(timeout),
-      counters: bound,
-      breaker: bound.breaker,
-      logger,
-    });
-  }
-
-  #deadlinesOf(duration: number): Deadlines {
-    const known = this.#deadlines.get(duration);
-    if (known !== undefined) return known;
-    const made = new Deadlines(duration);
-    this.#deadlines.set(duration, made);
-    return made;
   }
 
   /** Begins delivery to all of them, bound already or later. */

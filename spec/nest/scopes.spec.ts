@@ -368,7 +368,7 @@ describe('modules that are loaded lazily', () => {
     });
     const subscribe = transport.subscribe.bind(transport);
     const asked: string[] = [];
-    transport.subscribe = async (spec, consumer) => {
+    transport.subscribe = (spec, consumer) => {
       asked.push(spec.handler);
       const refused =
         spec.handler === 'Late.handle' && asked.filter((each) => each === spec.handler).length === 1;

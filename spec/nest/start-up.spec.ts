@@ -240,7 +240,7 @@ describe('a start-up that must fail', () => {
       status: () => broker.status(),
       subscribe: async (spec, consumer) => {
         if (spec.handler === 'Wrong.handle') throw new EventsError('permission_denied', 'you may not');
-        const subscription = await broker.subscribe(spec, consumer);
+        const subscription = broker.subscribe(spec, consumer);
         return {
           start: () => subscription.start(),
           limit: (concurrency) => subscription.limit(concurrency),

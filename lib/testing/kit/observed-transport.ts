@@ -38,8 +38,8 @@ export class ObservedTransport implements EventTransport {
     return receipt;
   }
 
-  async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
-    const subscription = await this.transport.subscribe(spec, this.observer.consumer(spec, consumer));
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): TransportSubscription {
+    const subscription = this.transport.subscribe(spec, this.observer.consumer(spec, consumer));
     return {
       start: () => subscription.start(),
       limit: (concurrency) => subscription.limit(concurrency),

@@ -107,6 +107,7 @@ export class MemoryCluster {
     return subscription;
   }
 
+  /** Of one that has stopped. */
   leave(subscription: MemorySubscription): void {
     const { source } = subscription;
     source.dispatcher.leave(subscription);

@@ -3,7 +3,6 @@ import { systemClock, type Clock } from '../../core/clock';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
-import type { MaybePromise } from '../../core/promises';
 import type {
   Consumer,
   DeliveryMode,
@@ -114,7 +113,7 @@ export class MemoryTransport implements EventTransport {
   }
 
   /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
-  subscribe(spec: SubscriptionSpec, consumer: Consumer): MaybePromise<TransportSubscription> {
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): TransportSubscription {
     const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
     const subscription = cluster.subscribe(spec, consumer, this.#host, this.#limits, last, this.#onStopped);
     this.#subscriptions.add(subscription);

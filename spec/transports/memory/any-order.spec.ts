@@ -79,7 +79,7 @@ async function round(seed: number): Promise<void> {
           ] as 'new',
           concurrency: 1 + random(3),
         };
-        const made = await app.subscribe(spec, answer);
+        const made = app.subscribe(spec, answer);
         live.push(made);
         if (random(3) > 0) made.start();
         break;

@@ -206,7 +206,7 @@ describe('a durable of a memory broker', () => {
 
   it('survives a consumer that throws before it returns a promise', async () => {
     let thrown = 0;
-    const subscription = await app.subscribe(DURABLE, () => {
+    const subscription = app.subscribe(DURABLE, () => {
       thrown++;
       throw new Error('a bug');
     });

@@ -104,7 +104,7 @@ export class Handler {
     answer: Answer = () => ACK,
   ): Promise<Handler> {
     const handler = new Handler(answer);
-    handler.subscription = await transport.subscribe({ ...DURABLE, ...spec }, (delivery) =>
+    handler.subscription = transport.subscribe({ ...DURABLE, ...spec }, (delivery) =>
       handler.#take(delivery),
     );
     return handler;
