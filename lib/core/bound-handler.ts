@@ -1,9 +1,8 @@
 import type { CircuitBreaker } from './circuit-breaker';
 import type { SubscriptionCounters } from './consumer';
 import type { HandlerDefinition, ResolvedSubscribeOptions } from './handler-definition';
-import type { Consumer, TransportSubscription } from './transport';
-
-const NONE: readonly never[] = Object.freeze([]);
+import type { Consumer, Delivery, TransportSubscription } from './transport';
+import type { Settlement } from './settlement';
 
 /** A handler with an identity that is its own: what it does is counted here, and where its events come from is kept. */
 export class BoundHandler implements SubscriptionCounters {
@@ -12,16 +11,25 @@ export class BoundHandler implements SubscriptionCounters {
   retried = 0;
   deadLettered = 0;
   breaker: CircuitBreaker | undefined = undefined;
-  transports: readonly TransportSubscription[] = NONE;
-  #consumer: Consumer | undefined = undefined;
+  /** Absent until it is there, and where nothing is consumed. */
+  transport: TransportSubscription | undefined = undefined;
+  private composed: Consumer | undefined = undefined;
 
   constructor(
-    readonly identity: string,
+    /** Name of its durable; that of a wildcard among its patterns begins with it. */
+    readonly durable: string,
     readonly definition: HandlerDefinition,
     readonly options: ResolvedSubscribeOptions,
     private readonly compose: (bound: BoundHandler) => Consumer,
   ) {}
 
-  /** Composed once, at the first event: a thousand pipelines take a megabyte, and most wait long for theirs. */
-  readonly consume: Consumer = (delivery) => (this.#consumer ??= this.compose(this))(delivery);
+  /** Made for who delivers to it. Bound: an arrow function with what it closes over is twice as large. */
+  get consumer(): Consumer {
+    return this.consume.bind(this);
+  }
+
+  /** The pipeline is composed once, at the first event: a thousand take a megabyte, and most wait long for theirs. */
+  private consume(delivery: Delivery): PromiseLike<Settlement> {
+    return (this.composed ??= this.compose(this))(delivery);
+  }
 }

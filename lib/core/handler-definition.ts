@@ -4,7 +4,7 @@ import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-br
 import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
-import { sanitize, wildcardDurable } from './names';
+import { wildcardDurable } from './names';
 import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
 import { NO_ENVIRONMENT, NO_SETTINGS, readSettings, valuesOf, type Check } from './settings';
 import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
@@ -38,7 +38,17 @@ export interface HandlerDefinition {
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
   readonly resultOf?: (result: unknown) => unknown;
   readonly options: SubscribeOptions;
+  /** Where it is declared, for messages. Default: its name says enough. */
+  readonly place?: string;
 }
+
+/** The error for two declarations that a broker could not tell apart. */
+export const declaredTwice = (identity: string, known: string, place: string): EventsConfigurationError =>
+  new EventsConfigurationError(
+    'name',
+    `two handlers have the identity '${identity}': ${known}, and ${place}. Give one of them another ` +
+      '`name`; if it is the same class provided in two modules, provide it in one and export it',
+  );
 
 export interface SubscriptionDefaults {
   readonly app: string;
@@ -97,8 +107,9 @@ export function resolveSubscribeOptions(
   { name, options }: HandlerDefinition,
   defaults: ResolvedSubscribeOptions,
 ): ResolvedSubscribeOptions {
-  const settings = readSettings(name, options, NO_ENVIRONMENT, OPTIONS);
   // Most handlers have none.
+  if (options === NO_SETTINGS) return defaults;
+  const settings = readSettings(name, options, NO_ENVIRONMENT, OPTIONS);
   if (settings === NO_SETTINGS) return defaults;
   const { name: _identity, ...values } = valuesOf(settings);
   const retry =
@@ -126,22 +137,21 @@ function circuitBreakerOf(name: string, given: CircuitBreakerOptions): CircuitBr
 }
 
 /**
- * The broker subscriptions of one handler: its exact names share one, each wildcard has its own, since a server filters
- * a mixture of both slowly.
- * @param durable of the exact names, as `durableName` says it; a wildcard's is made of it
+ * What the broker has to know of one handler.
+ * @param durable of its exact names, as `durableName` says it
  * @throws EventsError `invalid_pattern` naming the handler
  */
-export function specsOf(
+export function specOf(
   { name, patterns }: HandlerDefinition,
   app: string,
   durable: string,
   options: Pick<ResolvedSubscribeOptions, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency' | 'retry'>,
-): SubscriptionSpec[] {
+): SubscriptionSpec {
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
   for (let i = 0; i < patterns.length; i++) assertListens(name, patterns, i);
 
   const { delivery, broadcast, startFrom, concurrency, retry } = options;
-  const spec: SubscriptionSpec = {
+  return {
     app,
     handler: name,
     durable,
@@ -152,10 +162,13 @@ export function specsOf(
     concurrency,
     maxDeliveries: retry.attempts + 1,
   };
-  return patterns.some(isWildcard) ? withoutMixture(spec) : [spec];
 }
 
-function withoutMixture(spec: SubscriptionSpec): SubscriptionSpec[] {
+/**
+ * The broker subscriptions of a handler that listens to wildcards: its exact names share one, each wildcard has its own,
+ * since a server filters a mixture of both slowly.
+ */
+export function withoutMixture(spec: SubscriptionSpec): SubscriptionSpec[] {
   const { patterns, durable } = spec;
   const exact = patterns.filter((pattern) => !isWildcard(pattern));
   return [
@@ -174,14 +187,14 @@ function assertListens(name: string, patterns: readonly string[], place: number)
   } catch (error) {
     throw new EventsError('invalid_pattern', `handler '${name}': ${(error as Error).message}`);
   }
-  if (place === 0) return;
-  const twice = patterns.slice(0, place).find((earlier) => overlap(earlier, pattern));
+  if (place > 0) assertApart(name, patterns.slice(0, place), pattern);
+}
+
+function assertApart(name: string, earlier: readonly string[], pattern: string): void {
+  const twice = earlier.find((each) => overlap(each, pattern));
   if (twice === undefined) return;
   throw new EventsError(
     'invalid_pattern',
     `handler '${name}' would receive some events twice: '${twice}' and '${pattern}' overlap; remove one of them`,
   );
 }
-
-/** The token by which two handlers of one service collide. */
-export const identityOf = (name: string): string => sanitize(name);

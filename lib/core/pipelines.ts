@@ -44,8 +44,7 @@ export function pipelines(parts: PipelineParts): (bound: BoundHandler) => Consum
     const { name, handler, resultOf } = bound.definition;
     const { retry, timeout, circuitBreaker } = bound.options;
     if (circuitBreaker !== undefined) {
-      const limit = (concurrency: number): void =>
-        bound.transports.forEach((each) => each.limit(concurrency));
+      const limit = (concurrency: number): void => bound.transport?.limit(concurrency);
       bound.breaker = new CircuitBreaker(circuitBreaker, name, limit, logger, clock);
     }
     return createConsumer({

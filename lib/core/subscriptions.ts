@@ -1,15 +1,18 @@
 import { BoundHandler } from './bound-handler';
 import type { SubscriptionCounters } from './consumer';
 import { EventsError } from './errors';
+import { isWildcard } from './event-name';
 import {
-  identityOf,
+  declaredTwice,
   resolveSubscribeOptions,
   resolveSubscriptionDefaults,
-  specsOf,
+  specOf,
+  withoutMixture,
   type HandlerDefinition,
   type ResolvedSubscribeOptions,
   type SubscriptionDefaults,
 } from './handler-definition';
+import { JoinedSubscription } from './joined-subscription';
 import { joinedDurable, sanitize } from './names';
 import { pipelines, type PipelineParts } from './pipelines';
 import { failuresOf, isThenable, promiseOf, type Failed, type MaybePromise } from './promises';
@@ -52,6 +55,7 @@ export class Subscriptions {
   readonly #defaults: ResolvedSubscribeOptions;
   /** The service, as durables are called after it. */
   readonly #app: string;
+  /** By their durables, which are called after their identities. */
   readonly #bound = new Map<string, BoundHandler>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
@@ -86,96 +90,100 @@ export class Subscriptions {
       const what = `cannot subscribe '${definition.name}': the event service is draining or closed`;
       throw new EventsError('closed', what);
     }
-    const { defaults, transport, consume } = this.#parts;
+    const { defaults, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
-    const identity = identityOf(definition.name);
-    const specs = specsOf(definition, defaults.app, joinedDurable(this.#app, identity), options);
-    const bound = this.#claim(definition, identity, options);
+    const durable = joinedDurable(this.#app, sanitize(definition.name));
+    const spec = specOf(definition, defaults.app, durable, options);
+    const bound = this.#claim(definition, durable, options);
     if (!consume) return bound;
+    return spec.patterns.some(isWildcard)
+      ? this.#bindTo(withoutMixture(spec), bound)
+      : this.#bindToOne(spec, bound);
+  }
 
-    // Most handlers have one.
-    if (specs.length > 1) return this.#bindTo(specs, bound);
+  #bindTo(specs: readonly SubscriptionSpec[], bound: BoundHandler): MaybePromise<BoundHandler> {
+    const only = specs[0] as SubscriptionSpec;
+    return specs.length === 1 ? this.#bindToOne(only, bound) : this.#bindToAll(specs, bound);
+  }
+
+  #bindToOne(spec: SubscriptionSpec, bound: BoundHandler): MaybePromise<BoundHandler> {
     let made: MaybePromise<TransportSubscription>;
     try {
-      made = transport.subscribe(specs[0] as SubscriptionSpec, bound.consume);
+      made = this.#parts.transport.subscribe(spec, bound.consumer);
     } catch (error) {
       this.#release(bound);
       throw error;
     }
-    return isThenable(made) ? this.#beginLater(bound, made) : this.#begin(bound, [made]);
+    return isThenable(made) ? this.#beginLater(bound, made) : this.#begin(bound, made);
   }
 
   #beginLater(bound: BoundHandler, made: PromiseLike<TransportSubscription>): Promise<BoundHandler> {
     // A promise of our own, which is sure to end once.
     return Promise.resolve(made).then(
-      (subscription) => this.#begin(bound, [subscription]),
-      (reason: unknown) => this.#end(bound, [], reason),
+      (transport) => this.#begin(bound, transport),
+      (reason: unknown) => {
+        this.#release(bound);
+        throw reason;
+      },
     );
   }
 
-  async #bindTo(specs: readonly SubscriptionSpec[], bound: BoundHandler): Promise<BoundHandler> {
+  async #bindToAll(specs: readonly SubscriptionSpec[], bound: BoundHandler): Promise<BoundHandler> {
     const { transport } = this.#parts;
-    const made = specs.map((spec) => promiseOf(() => transport.subscribe(spec, bound.consume)));
-    const results = await Promise.allSettled(made);
+    const { consumer } = bound;
+    const results = await Promise.allSettled(
+      specs.map((spec) => promiseOf(() => transport.subscribe(spec, consumer))),
+    );
     const held = results.filter((result) => result.status === 'fulfilled').map(({ value }) => value);
+    const joined = new JoinedSubscription(held);
     const failed = results.find((result) => result.status === 'rejected');
-    return failed === undefined ? this.#begin(bound, held) : this.#end(bound, held, failed.reason);
+    return failed === undefined ? this.#begin(bound, joined) : this.#end(bound, joined, failed.reason);
   }
 
-  #begin(bound: BoundHandler, transports: readonly TransportSubscription[]): MaybePromise<BoundHandler> {
-    // A drain or an unsubscribe may have come in between; then nobody else would stop these.
-    if (this.#bound.get(bound.identity) !== bound || this.#state === 'stopping') {
+  #begin(bound: BoundHandler, transport: TransportSubscription): MaybePromise<BoundHandler> {
+    // A drain or an unsubscribe may have come in between; then nobody else would stop it.
+    if (this.#bound.get(bound.durable) !== bound || this.#state === 'stopping') {
       const what = `'${bound.definition.name}' was unsubscribed while it was being subscribed`;
-      return this.#end(bound, transports, new EventsError('closed', what));
+      return this.#end(bound, transport, new EventsError('closed', what));
     }
-    bound.transports = transports;
+    bound.transport = transport;
     try {
-      if (this.#state === 'started') for (const each of transports) each.start();
+      if (this.#state === 'started') transport.start();
     } catch (error) {
-      return this.#end(bound, transports, error);
+      return this.#end(bound, transport, error);
     }
     return bound;
   }
 
   /** Leaves nothing of what could not be bound, then throws the reason. */
-  async #end(
-    bound: BoundHandler,
-    transports: readonly TransportSubscription[],
-    reason: unknown,
-  ): Promise<never> {
-    await Promise.allSettled(transports.map((each) => promiseOf(() => each.stop(0))));
+  async #end(bound: BoundHandler, transport: TransportSubscription, reason: unknown): Promise<never> {
+    await Promise.allSettled([promiseOf(() => transport.stop(0))]);
     // Not before: two subscriptions of one identity would share its events.
     this.#release(bound);
     throw reason;
   }
 
   #release(bound: BoundHandler): void {
-    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
+    if (this.#bound.get(bound.durable) === bound) this.#bound.delete(bound.durable);
     bound.breaker?.stop();
   }
 
-  /** @throws EventsError `unknown_event`, `duplicate_handler` */
-  #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): BoundHandler {
+  /** @throws EventsError `unknown_event`, `duplicate_handler`; EventsConfigurationError if decorators declare both */
+  #claim(definition: HandlerDefinition, durable: string, options: ResolvedSubscribeOptions): BoundHandler {
     const { name, patterns } = definition;
     const { assertKnown } = this.#parts;
     if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
-    const other = this.#bound.get(identity);
-    if (other !== undefined) {
-      throw new EventsError(
-        'duplicate_handler',
-        `two handlers have the identity '${identity}': '${other.definition.name}' (${other.definition.patterns.join(', ')}) and ` +
-          `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
-      );
-    }
-    const bound = new BoundHandler(identity, definition, options, this.#compose);
-    this.#bound.set(identity, bound);
+    const other = this.#bound.get(durable);
+    if (other !== undefined) throw duplicate(other.definition, definition);
+    const bound = new BoundHandler(durable, definition, options, this.#compose);
+    this.#bound.set(durable, bound);
     return bound;
   }
 
   /** Begins delivery to all of them, bound already or later. */
   start(): void {
     this.#state = 'started';
-    this.#bound.forEach(({ transports }) => transports.forEach((transport) => transport.start()));
+    this.#bound.forEach(({ transport }) => transport?.start());
   }
 
   /** Stops all; nothing can be bound any more. Never rejects. */
@@ -183,9 +191,8 @@ export class Subscriptions {
     const { shutdownTimeout, logger } = this.#parts;
     this.#state = 'stopping';
     for (const { breaker } of this.#bound.values()) breaker?.stop();
-    const subscriptions = [...this.#bound.values()].flatMap(({ transports }) => transports);
     const results = await Promise.allSettled(
-      subscriptions.map((subscription) => subscription.stop(shutdownTimeout)),
+      [...this.#bound.values()].map(({ transport }) => promiseOf(() => transport?.stop(shutdownTimeout))),
     );
     for (const result of results) {
       if (result.status === 'rejected')
@@ -209,7 +216,7 @@ export class Subscriptions {
 
   async #unsubscribe(bound: BoundHandler): Promise<void> {
     // Ended before; the identity may be another subscription's by now.
-    if (this.#bound.get(bound.identity) !== bound) return;
+    if (this.#bound.get(bound.durable) !== bound) return;
     bound.breaker?.stop();
     const stopped = this.#stop(bound);
     const { name } = bound.definition;
@@ -222,8 +229,17 @@ export class Subscriptions {
 
   async #stop(bound: BoundHandler): Promise<void> {
     const { shutdownTimeout } = this.#parts;
-    await Promise.all(bound.transports.map((transport) => transport.stop(shutdownTimeout)));
+    await bound.transport?.stop(shutdownTimeout);
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
-    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
+    if (this.#bound.get(bound.durable) === bound) this.#bound.delete(bound.durable);
   }
+}
+
+function duplicate(known: HandlerDefinition, { name, patterns, place }: HandlerDefinition): EventsError {
+  if (known.place !== undefined && place !== undefined) return declaredTwice(name, known.place, place);
+  return new EventsError(
+    'duplicate_handler',
+    `two handlers have the identity '${sanitize(name)}': '${known.name}' (${known.patterns.join(', ')}) and ` +
+      `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
+  );
 }

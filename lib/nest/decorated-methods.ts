@@ -5,87 +5,96 @@ import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
 import type { Method } from './enhancers/enhanced-handler';
-import type { HandlerPlace } from './handler-binder';
+import type { HandlerOwner } from './handler-binder';
 
 // Loops over handlers are `forEach`: in code that has just started, `for … of` makes two objects a step.
 
-/** A method with metadata, and where Nest has it. */
-export interface DecoratedMethod<T> {
-  readonly place: HandlerPlace;
-  readonly metadata: T;
-}
+/** Told of each decorated method: whose it is, its name, the method as its class declares it, and what decorates it. */
+export type Found<T> = (owner: HandlerOwner, methodName: string, method: Method, metadata: T) => void;
 
-/** The methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
-export const decoratedMethods = <T>(
-  key: string | symbol,
-  modules: readonly Module[],
-): DecoratedMethod<T>[] => [...singletons<T>(key, modules), ...scoped<T>(key, modules)];
+/** Tells of the methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
+export function decoratedMethods<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
+  singletons(key, modules, found);
+  scoped(key, modules, found);
+}
 
 /**
  * The methods of a class and of those it extends, by name. As Nest's `MetadataScanner` finds them, whose map of names for
- * each class was half of what it took to look through a thousand methods.
+ * each class, and whose description of each property, were half of what it took to look through a thousand methods.
  */
 function methodNames(prototype: object | null): string[] {
   const names: string[] = [];
-  const hidden = new Set(['constructor']);
+  let hidden: Set<string> | undefined;
   let each = prototype;
   while (each !== null && each !== Object.prototype) {
     const own = Object.getOwnPropertyNames(each);
-    for (const name of own) {
-      if (hidden.has(name)) continue;
-      if (typeof Object.getOwnPropertyDescriptor(each, name)?.value === 'function') names.push(name);
+    for (let i = 0; i < own.length; i++) {
+      const name = own[i] as string;
+      if (name !== 'constructor' && !hidden?.has(name) && isMethod(each, name)) names.push(name);
     }
     each = Object.getPrototypeOf(each) as object | null;
     // Most classes extend nothing.
-    if (each !== Object.prototype) for (const name of own) hidden.add(name);
+    if (each !== Object.prototype) hidden = new Set([...(hidden ?? []), ...own]);
   }
   return names;
 }
 
+/** Of every object, though the library's types leave it out: tells what `getOwnPropertyDescriptor` makes an object for. */
+const { __lookupGetter__: getterOf } = Object.prototype as unknown as {
+  __lookupGetter__: (this: object, name: string) => (() => unknown) | undefined;
+};
+
+/** Whether it is a method. A getter is not asked what it gives. */
+const isMethod = (prototype: object, name: string): boolean =>
+  getterOf.call(prototype, name) === undefined &&
+  typeof (prototype as Record<string, unknown>)[name] === 'function';
+
 const SCANNER = { getAllMethodNames: methodNames } as unknown as MetadataScanner;
 
 /** Each instance is looked through once, whatever it is provided as: an alias (`useExisting`) shows it a second time. */
-function singletons<T>(key: string | symbol, modules: readonly Module[]): DecoratedMethod<T>[] {
+function singletons<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
   // Without the modules: it would describe all of their providers, with a promise for each, to find the same instances.
   const discovery = new DiscoveryService(new Map() as ModulesContainer, SCANNER);
-  const found: DecoratedMethod<T>[] = [];
-  ownersOf(modules).forEach(({ wrapper, module }, instance) => {
+  makersOf(modules).forEach(({ wrapper, module }, instance) => {
     const methods = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
     if (methods.length === 0) return;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
-    methods.forEach(({ meta: metadata, discoveredMethod: { methodName, handler: method } }) => {
-      found.push({ place: { wrapper, module, type, methodName, method, instance }, metadata });
+    const owner: HandlerOwner = { wrapper, module, type, instance };
+    methods.forEach(({ meta, discoveredMethod: { methodName, handler } }) => {
+      found(owner, methodName, handler, meta);
     });
   });
-  return found;
 }
 
 /** Of classes that are made for each event, because they or what they depend on are, and of transient ones. */
-const scoped = <T>(key: string | symbol, modules: readonly Module[]): DecoratedMethod<T>[] =>
-  modules.flatMap((module) =>
-    wrappersOf(module).flatMap((wrapper) => {
-      if (wrapper.isAlias || !isScoped(wrapper)) return [];
-      if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module);
+function scoped<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
+  for (const module of modules) {
+    for (const wrapper of wrappersOf(module)) {
+      if (wrapper.isAlias || !isScoped(wrapper)) continue;
+      if (wrapper.isNotMetatype) {
+        refuseMade(key, wrapper, module);
+        continue;
+      }
       const type = wrapper.metatype as Type | null;
       const prototype = type?.prototype as Record<string, Method> | undefined;
-      if (type === null || prototype === undefined || wrapper.inject != null) return [];
-      return methodNames(prototype).flatMap((methodName) => {
+      if (type === null || prototype === undefined || wrapper.inject != null) continue;
+      const owner: HandlerOwner = { wrapper, module, type };
+      for (const methodName of methodNames(prototype)) {
         const method = prototype[methodName] as Method;
         const metadata = Reflect.getMetadata(key, method) as T | undefined;
-        return metadata === undefined
-          ? []
-          : { place: { wrapper, module, type, methodName, method }, metadata };
-      });
-    }),
-  );
+        if (metadata !== undefined) found(owner, methodName, method, metadata);
+      }
+    }
+  }
+}
 
 /** What a factory makes for each event is not known before there is one: handlers in it would be passed over in silence. */
-function refuseMade(key: string | symbol, { token }: InstanceWrapper, module: Module): never[] {
+function refuseMade(key: string | symbol, { token }: InstanceWrapper, module: Module): void {
   const prototype = (typeof token === 'function' ? token.prototype : undefined) as
     Record<string, object> | undefined;
   const names = prototype === undefined ? [] : methodNames(prototype);
   const name = names.find((each) => Reflect.hasMetadata(key, prototype?.[each] as object));
-  if (name === undefined) return [];
+  if (name === undefined) return;
   const type = (token as Type).name;
   throw new EventsConfigurationError(
     'OnEvent',
@@ -100,20 +109,20 @@ const wrappersOf = (module: Module): InstanceWrapper<object>[] =>
 const isScoped = (wrapper: InstanceWrapper): boolean =>
   !wrapper.isDependencyTreeStatic() || wrapper.isTransient;
 
-type Owner = Pick<HandlerPlace, 'wrapper' | 'module'>;
+type Maker = Pick<HandlerOwner, 'wrapper' | 'module'>;
 
 /**
  * Who made each instance, those of providers first: the class itself rather than an alias, a value or a factory that gives
  * the same one.
  */
-function ownersOf(modules: readonly Module[]): Map<object, Owner> {
-  const owners = new Map<object, Owner>();
+function makersOf(modules: readonly Module[]): Map<object, Maker> {
+  const makers = new Map<object, Maker>();
   const own = (module: Module, wrapper: InstanceWrapper<object>): void => {
     const { instance } = wrapper;
     if (typeof instance !== 'object' || instance === null || isScoped(wrapper)) return;
-    const known = owners.get(instance);
+    const known = makers.get(instance);
     if (known === undefined || (known.wrapper.isNotMetatype && !wrapper.isNotMetatype)) {
-      owners.set(instance, { wrapper, module });
+      makers.set(instance, { wrapper, module });
     }
   };
   for (const kind of ['providers', 'controllers'] as const) {
@@ -121,5 +130,5 @@ function ownersOf(modules: readonly Module[]): Map<object, Owner> {
       for (const wrapper of module[kind].values()) own(module, wrapper as InstanceWrapper<object>);
     }
   }
-  return owners;
+  return makers;
 }

@@ -6,8 +6,8 @@ import { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
-import { resultOf } from './enhancers/interceptors';
-import { EventExplorer, type FoundHandler } from './event-explorer';
+import type { DecoratedHandler } from './decorated-handler';
+import { EventExplorer } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
 import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options';
@@ -51,18 +51,13 @@ export class EventBinder {
   }
 
   /** A promise only where enhancers have to be made. */
-  #definitionOf(found: FoundHandler): MaybePromise<HandlerDefinition> {
-    const handler = this.#handlers.bind(found.place);
-    return typeof handler === 'function'
-      ? definition(found, handler)
-      : handler.then((made) => definition(found, made));
+  #definitionOf(found: DecoratedHandler): MaybePromise<HandlerDefinition> {
+    const enhanced = this.#handlers.bindEnhanced(found);
+    return enhanced === undefined ? found : this.#withEnhancers(found, enhanced);
+  }
+
+  async #withEnhancers(found: DecoratedHandler, enhanced: Promise<EventHandler>): Promise<HandlerDefinition> {
+    found.enhanced = await enhanced;
+    return found;
   }
 }
-
-const definition = ({ name, patterns, options }: FoundHandler, handler: EventHandler): HandlerDefinition => ({
-  name,
-  patterns,
-  options,
-  handler,
-  resultOf,
-});

@@ -6,7 +6,6 @@ import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
 import type { EventContext } from '../core/event-context';
 import type { EventHandler } from '../core/event-map';
-import type { MaybePromise } from '../core/promises';
 import { callMethod, enhancedHandler, type Method } from './enhancers/enhanced-handler';
 import {
   enhancersOn,
@@ -18,16 +17,21 @@ import { moduleRefOf, type EnhancerResolver, type EventScope } from './enhancers
 import { declaredParameters, hasParameterDecorators, type DeclaredParameter } from './enhancers/parameters';
 import type { GuardDenied } from './options/options';
 
-/** A method of a class that Nest manages. */
-export interface HandlerPlace {
+/** A class that Nest manages, with handlers among its methods. */
+export interface HandlerOwner {
   readonly wrapper: InstanceWrapper<object>;
   readonly module: Module;
   readonly type: Type;
+  /** The one that handles all events. Absent: it is made for each, or for the handler. */
+  readonly instance?: object;
+}
+
+/** A method of a class that Nest manages. */
+export interface HandlerPlace {
+  readonly owner: HandlerOwner;
   readonly methodName: string;
   /** As the class declares it. */
   readonly method: Method;
-  /** The one that handles all events. Absent: it is made for each, or for the handler. */
-  readonly instance?: object;
 }
 
 /** How handlers see what they are called for. */
@@ -51,13 +55,18 @@ export class HandlerBinder {
   ) {}
 
   /** Rejects with what Nest throws when an enhancer cannot be made. */
-  bind(place: HandlerPlace): MaybePromise<EventHandler> {
-    const { type, method, methodName, instance } = place;
-    const enhancers = joinedEnhancers(this.#ofClass(type), enhancersOn(method));
-    const decorated = hasParameterDecorators(type, methodName);
+  async bind(place: HandlerPlace): Promise<EventHandler> {
+    return (await this.bindEnhanced(place)) ?? direct(place);
+  }
+
+  /** As `bind`, of what has to be made; `undefined` where `direct` is all there is to it. */
+  bindEnhanced(place: HandlerPlace): Promise<EventHandler> | undefined {
+    const { owner, method, methodName } = place;
+    const enhancers = joinedEnhancers(this.#ofClass(owner.type), enhancersOn(method));
+    const decorated = hasParameterDecorators(owner.type, methodName);
     // Nothing to enhance, nothing to make: without this, a thousand handlers took 15 ms and 5 MB.
-    return instance !== undefined && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals
-      ? direct(place, instance)
+    return owner.instance !== undefined && !decorated && !hasEnhancers(enhancers) && !this.resolver.hasGlobals
+      ? undefined
       : this.#enhanced(place, enhancers, decorated);
   }
 
@@ -66,7 +75,8 @@ export class HandlerBinder {
     enhancers: DeclaredEnhancers,
     decorated: boolean,
   ): Promise<EventHandler> {
-    const { wrapper, type, methodName, instance } = place;
+    const { owner, methodName } = place;
+    const { wrapper, type, instance } = owner;
     const declared = { enhancers, parameters: declaredParameters(type, methodName), decorated };
     if (instance !== undefined) return this.#shared(place, instance, declared);
     return wrapper.isDependencyTreeStatic()
@@ -85,7 +95,7 @@ export class HandlerBinder {
   async #shared(place: HandlerPlace, instance: object, declared: Declared): Promise<EventHandler> {
     if (!this.resolver.perEvent) return this.#composed(place, instance, declared);
     return async (data, context) => {
-      const scope = scopeOf(place, this.view.request(data, context));
+      const scope = scopeOf(place.owner, this.view.request(data, context));
       const handler = await this.#composed(place, instance, declared, scope);
       return handler(data, context);
     };
@@ -93,10 +103,10 @@ export class HandlerBinder {
 
   /** A class that depends on the event: an instance for each, released with it. */
   #perEvent(place: HandlerPlace, declared: Declared): EventHandler {
-    const { wrapper, module } = place;
+    const { wrapper, module } = place.owner;
     const moduleRef = moduleRefOf(module);
     return async (data, context) => {
-      const scope = scopeOf(place, this.view.request(data, context));
+      const scope = scopeOf(place.owner, this.view.request(data, context));
       const instance = await moduleRef.resolve<object>(wrapper.token as string, scope.contextId, {
         strict: true,
       });
@@ -107,7 +117,7 @@ export class HandlerBinder {
 
   /** A class that is made anew wherever it is injected: an instance of the handler's own. */
   #transient(place: HandlerPlace, declared: Declared): EventHandler {
-    const { wrapper, module } = place;
+    const { wrapper, module } = place.owner;
     let made: Promise<EventHandler> | undefined;
     const own = async (): Promise<EventHandler> => {
       const instance = await moduleRefOf(module).resolve<object>(wrapper.token as string, undefined, {
@@ -128,10 +138,11 @@ export class HandlerBinder {
     declared: Declared,
     scope?: EventScope,
   ): Promise<EventHandler> {
-    const { module, type, method, methodName } = place;
+    const { owner, method, methodName } = place;
+    const { module, type } = owner;
     const enhancers = await this.resolver.enhancers(declared.enhancers, module, scope);
     // Nothing to enhance, nothing to pay for.
-    if (!declared.decorated && !hasEnhancers(enhancers)) return direct(place, instance);
+    if (!declared.decorated && !hasEnhancers(enhancers)) return calling(place, instance);
     const parameters = await this.resolver.parameters(declared.parameters, module, scope);
     const { guardDenied, view } = this;
     const target = { type, instance, method, methodName };
@@ -145,16 +156,19 @@ interface Declared {
   readonly decorated: boolean;
 }
 
-const direct =
+const calling =
   ({ method, methodName }: HandlerPlace, instance: object): EventHandler =>
   (data, context) =>
     callMethod(instance, methodName, method, [data, context]);
+
+/** Calls the method of the instance that handles all events. */
+export const direct = (place: HandlerPlace): EventHandler => calling(place, place.owner.instance as object);
 
 /**
  * As Nest does it for a request: the context id may have a parent that the application's strategy chose (durable
  * providers), and `REQUEST` is the request, or what the strategy gives for it.
  */
-function scopeOf({ wrapper, module }: HandlerPlace, request: object): EventScope {
+function scopeOf({ wrapper, module }: HandlerOwner, request: object): EventScope {
   const contextId: ContextId = ContextIdFactory.getByRequest(request, []);
   // So that `ContextIdFactory.getByRequest(request)` of the application leads to the same instances.
   Object.defineProperty(request, REQUEST_CONTEXT_ID, { value: contextId, configurable: true });

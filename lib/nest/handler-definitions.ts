@@ -2,65 +2,49 @@ import { text } from '../core/checks';
 import { EventsConfigurationError } from '../core/errors';
 import type { SubscribeOptions } from '../core/handler-definition';
 import { wrong } from '../core/settings';
-import type { OnEventMetadata, OnEventOptions } from './on-event.decorator';
-
-/** What one method asks for: patterns that share their options, under one identity. */
-export interface DeclaredHandler {
-  readonly name: string;
-  readonly patterns: readonly string[];
-  readonly options: SubscribeOptions;
-}
+import type { OnEventMetadata } from './on-event.decorator';
 
 /**
- * Joins the decorators of one method: those with the same options are one handler. Different options are different
+ * What the decorators of one method ask for: those with the same options are one handler. Different options are different
  * handlers, which need names of their own.
  * @param defaultName `Class.method`
  * @throws EventsConfigurationError naming the method
  */
-export function declaredHandlers(
+export const joinedDecorators = (
   defaultName: string,
   decorators: readonly OnEventMetadata[],
-): DeclaredHandler[] {
+): readonly OnEventMetadata[] =>
   // Most methods have one, which needs no comparison.
-  const only = decorators[0];
-  return only !== undefined && decorators.length === 1
-    ? [handlerOf(defaultName, only)]
-    : joined(defaultName, decorators);
-}
+  decorators.length === 1 ? decorators : joined(defaultName, decorators);
 
-function joined(defaultName: string, decorators: readonly OnEventMetadata[]): DeclaredHandler[] {
+function joined(defaultName: string, decorators: readonly OnEventMetadata[]): OnEventMetadata[] {
   const groups = new Map<string, { patterns: string[]; options: SubscribeOptions }>();
-  for (const { patterns, options: declared } of decorators) {
-    const options = subscribeOptionsOf(declared);
+  for (const { patterns, options } of decorators) {
     const key = JSON.stringify(sorted(options));
     const group = groups.get(key);
     if (group === undefined) groups.set(key, { patterns: [...patterns], options });
     else group.patterns.push(...patterns);
   }
-  const handlers = [...groups.values()].map((group) => handlerOf(defaultName, group));
-  const twice = handlers.find(({ name }, i) => handlers.findIndex((other) => other.name === name) !== i);
+  const handlers = [...groups.values()].map(({ patterns, options }) => ({
+    patterns: [...new Set(patterns)],
+    options,
+  }));
+  const names = handlers.map(({ options }) => handlerName(defaultName, options));
+  const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
     throw new EventsConfigurationError(
       'name',
-      `${defaultName} has several @OnEvent with different options and the identity '${twice.name}': ` +
+      `${defaultName} has several @OnEvent with different options and the identity '${twice}': ` +
         'give each its own `name`, or make the options equal',
     );
   }
   return handlers;
 }
 
-function handlerOf(defaultName: string, { patterns, options: declared }: OnEventMetadata): DeclaredHandler {
-  const options = subscribeOptionsOf(declared);
-  const { name = defaultName } = options;
+/** @throws EventsConfigurationError naming the method if its `name` is none */
+export function handlerName(defaultName: string, { name = defaultName }: SubscribeOptions): string {
   if (name !== defaultName && !text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
-  return { name, patterns: patterns.length === 1 ? patterns : [...new Set(patterns)], options };
-}
-
-function subscribeOptionsOf(declared: OnEventOptions): SubscribeOptions {
-  // Most handlers have none.
-  if (!Object.hasOwn(declared, 'decorated')) return declared;
-  const { decorated: _typesOnly, ...options } = declared;
-  return options;
+  return name;
 }
 
 const sorted = (value: unknown): unknown =>

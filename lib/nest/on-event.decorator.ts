@@ -1,6 +1,7 @@
 import { EventsConfigurationError } from '../core/errors';
 import type { EventHandler, HandledData, Subscribable } from '../core/event-map';
 import type { SubscribeOptions } from '../core/handler-definition';
+import { isObject, NO_SETTINGS, wrong } from '../core/settings';
 
 /** Where the decorator leaves what it was told. */
 export const ON_EVENT_METADATA = Symbol.for('@venta/events/on-event');
@@ -15,8 +16,9 @@ export interface OnEventOptions extends SubscribeOptions {
 
 /** One `@OnEvent` on a method. */
 export interface OnEventMetadata {
+  /** Each once. */
   readonly patterns: readonly string[];
-  readonly options: OnEventOptions;
+  readonly options: SubscribeOptions;
 }
 
 /** A decorator for methods that can take this data; any other method is a compile error. */
@@ -46,7 +48,10 @@ export function OnEvent<const P extends string>(
   event: (P & Subscribable<P>) | readonly (P & Subscribable<P>)[],
   options?: OnEventOptions,
 ): EventHandlerDecorator<HandledData<P>>;
-export function OnEvent(event: string | readonly string[], options: OnEventOptions = {}): MethodDecorator {
+export function OnEvent(
+  event: string | readonly string[],
+  options: OnEventOptions = NO_SETTINGS,
+): MethodDecorator {
   return (target, key, descriptor) => {
     if (typeof target === 'function' || typeof key === 'symbol') {
       throw new EventsConfigurationError(
@@ -55,10 +60,18 @@ export function OnEvent(event: string | readonly string[], options: OnEventOptio
           `${String(key)}, where Nest does not find it: use a method of the instance with an ordinary name`,
       );
     }
+    if (!isObject(options)) throw wrong(`${target.constructor.name}.${key}`, 'an object', options);
     const method = (descriptor as PropertyDescriptor).value as object;
     const earlier = (Reflect.getOwnMetadata(ON_EVENT_METADATA, method) ?? []) as OnEventMetadata[];
-    const added: OnEventMetadata = { patterns: typeof event === 'string' ? [event] : [...event], options };
+    const patterns = typeof event === 'string' ? [event] : [...new Set(event)];
+    const added: OnEventMetadata = { patterns, options: subscribeOptionsOf(options) };
     // Decorators run from the last to the first; the list reads as the source does.
     Reflect.defineMetadata(ON_EVENT_METADATA, [added, ...earlier], method);
   };
+}
+
+function subscribeOptionsOf(options: OnEventOptions): SubscribeOptions {
+  if (options.decorated === undefined) return options;
+  const { decorated: _typesOnly, ...rest } = options;
+  return rest;
 }

@@ -25,28 +25,31 @@ export function patternMethods(
   { transportId, options: { prefix = '' } }: EventsStrategy,
   modules: Iterable<Module>,
 ): PatternMethod[] {
-  const methods = decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules]);
-  const found = methods.flatMap(({ place, metadata }) => {
-    const { method } = place;
-    const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
-    const name = `${place.type.name}.${place.methodName}`;
-    if (
-      metadata !== PatternHandler.EVENT ||
-      !place.module.controllers.has(place.wrapper.token) ||
-      (transport !== undefined && transportId !== undefined && transport !== transportId)
-    ) {
-      return [];
-    }
-    const patterns = (Reflect.getMetadata(PATTERN_METADATA, method) as unknown[]).map((pattern) => {
-      if (typeof pattern === 'string')
-        return pattern.startsWith(prefix) ? pattern.slice(prefix.length) : pattern;
-      throw new EventsConfigurationError(
-        'pattern',
-        `${name} listens to ${JSON.stringify(pattern)}: the name of an event is text, such as 'user.created'`,
-      );
-    });
-    return { place, name, patterns };
-  });
+  const found: PatternMethod[] = [];
+  decoratedMethods<PatternHandler>(
+    PATTERN_HANDLER_METADATA,
+    [...modules],
+    (owner, methodName, method, kind) => {
+      const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
+      const name = `${owner.type.name}.${methodName}`;
+      if (
+        kind !== PatternHandler.EVENT ||
+        !owner.module.controllers.has(owner.wrapper.token) ||
+        (transport !== undefined && transportId !== undefined && transport !== transportId)
+      ) {
+        return;
+      }
+      const patterns = (Reflect.getMetadata(PATTERN_METADATA, method) as unknown[]).map((pattern) => {
+        if (typeof pattern === 'string')
+          return pattern.startsWith(prefix) ? pattern.slice(prefix.length) : pattern;
+        throw new EventsConfigurationError(
+          'pattern',
+          `${name} listens to ${JSON.stringify(pattern)}: the name of an event is text, such as 'user.created'`,
+        );
+      });
+      found.push({ place: { owner, methodName, method }, name, patterns });
+    },
+  );
   assertDistinct(found);
   return found;
 }

@@ -32,14 +32,22 @@ const NO_ENHANCERS: DeclaredEnhancers = Object.freeze({
   filters: NOTHING,
 });
 
+/** What methods inherit from, and classes that extend nothing. */
+const PLAIN: ReadonlySet<unknown> = new Set([Function.prototype, Object.getPrototypeOf(async () => {})]);
+
+/** As `Reflect.getMetadata`, which looks at all that a target inherits from, except where that is nobody's. */
+export const metadataOf = (key: string, target: object, property?: string): unknown =>
+  PLAIN.has(Object.getPrototypeOf(target))
+    ? Reflect.getOwnMetadata(key, target, property as string)
+    : Reflect.getMetadata(key, target, property as string);
+
 /** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on a class or on a method. */
 export function enhancersOn(target: object): DeclaredEnhancers {
-  const guards = Reflect.getMetadata(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
-  const interceptors = Reflect.getMetadata(INTERCEPTORS_METADATA, target) as
+  const guards = metadataOf(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
+  const interceptors = metadataOf(INTERCEPTORS_METADATA, target) as
     DeclaredEnhancers['interceptors'] | undefined;
-  const pipes = Reflect.getMetadata(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;
-  const filters = Reflect.getMetadata(EXCEPTION_FILTERS_METADATA, target) as
-    DeclaredEnhancers['filters'] | undefined;
+  const pipes = metadataOf(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;
+  const filters = metadataOf(EXCEPTION_FILTERS_METADATA, target) as DeclaredEnhancers['filters'] | undefined;
   // On most there are none.
   if ((guards ?? interceptors ?? pipes ?? filters) === undefined) return NO_ENHANCERS;
   return {

@@ -103,15 +103,15 @@ export class MemoryCluster {
     const source =
       spec.delivery === 'durable' ? this.#durable(key, spec, limits, last) : this.#group(key, spec, host);
     const subscription = new MemorySubscription(spec, source, consumer, host, onStopped);
-    source.dispatcher.join(subscription);
+    source.join(subscription);
     return subscription;
   }
 
   /** Of one that has stopped. */
   leave(subscription: MemorySubscription): void {
     const { source } = subscription;
-    source.dispatcher.leave(subscription);
-    if (source.dispatcher.members.length > 0) return;
+    source.leave(subscription);
+    if (!source.empty) return;
     // Its last member has left: what no instance of the service can take up again goes with it.
     if (source instanceof EphemeralGroup) this.#close(source);
     else if (source instanceof MemoryDurable && source.spec.broadcast) this.#durables.delete(source.key);
@@ -154,7 +154,7 @@ export class MemoryCluster {
   /** Durables of these services, as written, that nobody subscribes at this moment. */
   orphans(apps: ReadonlySet<string>): Orphan[] {
     return [...this.#durables.values()]
-      .filter(({ spec, dispatcher }) => apps.has(spec.app) && dispatcher.members.length === 0)
+      .filter(({ spec, empty }) => empty && apps.has(spec.app))
       .map(({ spec, backlog }) => ({
         durable: spec.durable,
         stream: this.id,
@@ -165,8 +165,8 @@ export class MemoryCluster {
 
   /** The subscriptions that handle something at this moment, or are about to. */
   busy(): SubscriptionSpec[] {
-    return [...this.#durables.values(), ...this.#groups.values()].flatMap(({ dispatcher }) =>
-      dispatcher.members.filter(({ busy }) => busy).map(({ spec }) => spec),
+    return [...this.#durables.values(), ...this.#groups.values()].flatMap(({ members }) =>
+      members.filter(({ busy }) => busy).map(({ spec }) => spec),
     );
   }
 

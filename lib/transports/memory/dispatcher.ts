@@ -13,73 +13,81 @@ export interface Member {
   run(work: Work): void;
 }
 
-/** Where work comes from. */
-export interface Queue {
-  /** Whether there is surely nothing to take. Who adds something does so before it wakes the dispatcher. */
-  readonly idle: boolean;
-  /** Takes the next piece of work, if there is one. */
-  take(): Work | undefined;
-}
-
 /** Hands the work of one durable or group to its members in turn, never in the caller's own stack. */
-export class Dispatcher<M extends Member> {
-  readonly #queue: Queue;
-  #members: readonly M[] = NOBODY;
-  #turn = 0;
-  #woken = false;
-  #budget = 0;
+export abstract class Dispatcher<M extends Member> {
+  /** Nearly always there is one, which needs no list. */
+  private first: M | undefined = undefined;
+  private others: readonly M[] = NOBODY;
+  private turn = 0;
+  private woken = false;
+  private budget = 0;
 
-  constructor(queue: Queue) {
-    this.#queue = queue;
+  /** Whether there is surely nothing to take. Who adds something does so before it wakes the dispatcher. */
+  abstract get idle(): boolean;
+
+  /** Takes the next piece of work, if there is one. */
+  protected abstract take(): Work | undefined;
+
+  get empty(): boolean {
+    return this.first === undefined;
   }
 
   get members(): readonly M[] {
-    return this.#members;
+    return this.first === undefined ? NOBODY : [this.first, ...this.others];
   }
 
   join(member: M): void {
-    // What is spread into a list leaves room for more.
-    this.#members = this.#members.length === 0 ? [member] : this.#members.concat(member);
+    if (this.first === undefined) this.first = member;
+    else this.others = [...this.others, member];
   }
 
   leave(member: M): void {
-    this.#members = this.#members.filter((other) => other !== member);
+    const [first, ...others] = this.members.filter((other) => other !== member);
+    this.first = first;
+    this.others = others;
   }
 
   /** There may be work. From `node:timers`, so that a test's faked globals do not stop the broker. */
   wake(): void {
     // Nothing to take, no turn to take it in: a thousand handlers start at once, most with nothing to do.
-    if (this.#woken || this.#queue.idle) return;
-    this.#woken = true;
+    if (!this.woken && !this.idle) this.dispatchSoon();
+  }
+
+  private dispatchSoon(): void {
+    this.woken = true;
     setImmediate(() => {
-      this.#woken = false;
-      this.#budget = BUDGET;
-      this.#dispatch();
+      this.woken = false;
+      this.budget = BUDGET;
+      this.dispatch();
     });
   }
 
   /** A member has room again. Not to be called from `publish`: it may deliver before it returns. */
   resume(): void {
-    if (!this.#woken) this.#dispatch();
+    if (!this.woken) this.dispatch();
   }
 
-  #dispatch(): void {
-    for (let index = this.#freeMember(); index !== undefined; index = this.#freeMember()) {
-      if (this.#budget === 0) return this.wake();
-      const work = this.#queue.take();
+  private dispatch(): void {
+    for (let index = this.freeMember(); index !== undefined; index = this.freeMember()) {
+      if (this.budget === 0) return this.wake();
+      const work = this.take();
       if (work === undefined) return;
-      this.#budget--;
-      this.#turn = index + 1;
-      this.#members[index]?.run(work);
+      this.budget--;
+      this.turn = index + 1;
+      this.member(index)?.run(work);
     }
   }
 
-  #freeMember(): number | undefined {
-    const { length } = this.#members;
+  private freeMember(): number | undefined {
+    const length = this.others.length + 1;
     for (let i = 0; i < length; i++) {
-      const index = (this.#turn + i) % length;
-      if (this.#members[index]?.free) return index;
+      const index = (this.turn + i) % length;
+      if (this.member(index)?.free) return index;
     }
     return undefined;
+  }
+
+  private member(index: number): M | undefined {
+    return index === 0 ? this.first : this.others[index - 1];
   }
 }

@@ -2,12 +2,11 @@ import { redrivesOf } from '../../core/dead-letter';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
-import { Dispatcher } from './dispatcher';
 import type { EventStream, StoredEvent } from './event-stream';
 import { Fifo } from './fifo';
 import type { RedrivenEvent } from './redriven-event';
-import { subjectFilter, type SubjectFilter } from './subject-filter';
-import type { MemorySubscription, WorkSource } from './subscription';
+import { passes, subjectFilter, type SubjectFilter } from './subject-filter';
+import { WorkSource } from './subscription';
 import { afterDelay, type Host, type Outcome, type Work } from './work';
 
 /** Deliveries that are unsettled or wait for their retry, at most; new events wait then, as at a real server. */
@@ -25,13 +24,12 @@ interface Pending {
  * A position in the stream, shared by the instances of one handler, that outlives their subscriptions; so does what was
  * redriven to the handler. No event is a suspect of killing its process: that would take this broker with it.
  */
-export class MemoryDurable implements WorkSource {
-  readonly dispatcher = new Dispatcher<MemorySubscription>(this);
+export class MemoryDurable extends WorkSource {
   // Each is made when it is first needed: of a thousand durables, most see nothing for long.
-  #pending: Map<number, Pending> | undefined;
-  #due: Fifo<Pending> | undefined;
-  #redriven: Set<Pending> | undefined;
-  #filter: SubjectFilter;
+  private pending: Map<number, Pending> | undefined;
+  private due: Fifo<Pending> | undefined;
+  private redriven: Set<Pending> | undefined;
+  private filter: SubjectFilter;
 
   constructor(
     readonly key: string | symbol,
@@ -41,17 +39,18 @@ export class MemoryDurable implements WorkSource {
     /** The next sequence to look at. */
     private cursor: number,
   ) {
-    this.#filter = subjectFilter(spec.patterns);
+    super();
+    this.filter = subjectFilter(spec.patterns);
   }
 
   /** A newer version of the handler may listen to other events; what is pending stays. */
   update({ patterns }: SubscriptionSpec): void {
-    this.#filter = subjectFilter(patterns);
+    this.filter = subjectFilter(patterns);
   }
 
   /** Whether the event is still to be handled. */
   needs({ sequence, name }: StoredEvent): boolean {
-    return this.#pending?.has(sequence) === true || (sequence >= this.cursor && this.#filter(name));
+    return this.pending?.has(sequence) === true || (sequence >= this.cursor && passes(this.filter, name));
   }
 
   /** Events of the stream that are still to be handled. */
@@ -60,27 +59,27 @@ export class MemoryDurable implements WorkSource {
   }
 
   get ready(): boolean {
-    if (this.#due !== undefined && this.#due.length > 0) return true;
+    if (this.due !== undefined && this.due.length > 0) return true;
     for (let sequence = Math.max(this.cursor, this.stream.first); sequence <= this.stream.last; sequence++) {
       const event = this.stream.get(sequence);
-      if (event !== undefined && this.#filter(event.name)) return this.#hasRoom;
+      if (event !== undefined && passes(this.filter, event.name)) return this.hasRoom;
     }
     return false;
   }
 
   get idle(): boolean {
-    return this.cursor > this.stream.last && (this.#due === undefined || this.#due.length === 0);
+    return this.cursor > this.stream.last && (this.due === undefined || this.due.length === 0);
   }
 
   notify(name: string): void {
-    if (this.#filter(name)) this.dispatcher.wake();
+    if (passes(this.filter, name)) this.wake();
   }
 
   /** Takes an event for this handler alone, whatever its patterns are now. */
   redrive(event: RedrivenEvent): void {
     const pending = pendingOf(event);
-    (this.#redriven ??= new Set()).add(pending);
-    this.#redeliver(pending);
+    (this.redriven ??= new Set()).add(pending);
+    this.redeliver(pending);
   }
 
   problems(): readonly string[] {
@@ -88,87 +87,87 @@ export class MemoryDurable implements WorkSource {
   }
 
   discard(): void {
-    for (const { cancelRetry } of [...(this.#pending?.values() ?? []), ...(this.#redriven ?? [])])
+    for (const { cancelRetry } of [...(this.pending?.values() ?? []), ...(this.redriven ?? [])])
       cancelRetry?.();
-    this.#pending?.clear();
-    this.#redriven?.clear();
+    this.pending?.clear();
+    this.redriven?.clear();
   }
 
   /** What is due again or redriven comes first; without failures the order is the stream's. */
   take(): Work | undefined {
-    for (let due = this.#due?.shift(); due !== undefined; due = this.#due?.shift()) {
-      if (this.#isKept(due)) return this.#work(due);
-      this.#forget(due); // the stream's limits dropped it
+    for (let due = this.due?.shift(); due !== undefined; due = this.due?.shift()) {
+      if (this.isKept(due)) return this.work(due);
+      this.forget(due); // the stream's limits dropped it
     }
-    if (!this.#hasRoom) return undefined;
+    if (!this.hasRoom) return undefined;
     this.cursor = Math.max(this.cursor, this.stream.first);
     while (this.cursor <= this.stream.last) {
       const event = this.stream.get(this.cursor++);
-      if (event === undefined || !this.#filter(event.name)) continue;
+      if (event === undefined || !passes(this.filter, event.name)) continue;
       const pending = pendingOf(event);
-      (this.#pending ??= new Map()).set(event.sequence, pending);
-      return this.#work(pending);
+      (this.pending ??= new Map()).set(event.sequence, pending);
+      return this.work(pending);
     }
     return undefined;
   }
 
-  get #hasRoom(): boolean {
-    return this.#pending === undefined || this.#pending.size < MAX_ACK_PENDING;
+  private get hasRoom(): boolean {
+    return this.pending === undefined || this.pending.size < MAX_ACK_PENDING;
   }
 
-  #work(pending: Pending): Work {
+  private work(pending: Pending): Work {
     const { subject, name, headers, body, storedAt } = pending.event;
     const attempt = ++pending.attempts;
-    const { stream, sequence } = this.#originOf(pending.event);
+    const { stream, sequence } = this.originOf(pending.event);
     const fallbackId = `${stream}-${sequence}`;
     return {
       delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
-      settle: (outcome, host) => this.#settle(pending, outcome, host),
+      settle: (outcome, host) => this.settle(pending, outcome, host),
     };
   }
 
-  #settle(pending: Pending, outcome: Outcome, host: Host): void {
+  private settle(pending: Pending, outcome: Outcome, host: Host): void {
     switch (outcome.kind) {
       case 'hand-back':
-        return this.#redeliver(pending);
+        return this.redeliver(pending);
       case 'retry':
         pending.firstFailedAt ??= host.clock.now();
-        pending.cancelRetry = afterDelay(host, outcome.delay, () => this.#redeliver(pending));
+        pending.cancelRetry = afterDelay(host, outcome.delay, () => this.redeliver(pending));
         return;
       case 'dead-letter':
-        this.#deadLetter(pending, outcome.failure, host);
+        this.deadLetter(pending, outcome.failure, host);
         break;
       case 'ack':
     }
-    this.#forget(pending);
+    this.forget(pending);
   }
 
-  #redeliver(pending: Pending): void {
-    (this.#due ??= new Fifo()).push(pending);
-    this.dispatcher.wake();
+  private redeliver(pending: Pending): void {
+    (this.due ??= new Fifo()).push(pending);
+    this.wake();
   }
 
-  #isKept({ event }: Pending): boolean {
+  private isKept({ event }: Pending): boolean {
     if ('origin' in event) return true;
-    return this.#pending?.has(event.sequence) === true && this.stream.get(event.sequence) !== undefined;
+    return this.pending?.has(event.sequence) === true && this.stream.get(event.sequence) !== undefined;
   }
 
-  #forget(pending: Pending): void {
-    if ('origin' in pending.event) this.#redriven?.delete(pending);
-    else this.#pending?.delete(pending.event.sequence);
+  private forget(pending: Pending): void {
+    if ('origin' in pending.event) this.redriven?.delete(pending);
+    else this.pending?.delete(pending.event.sequence);
   }
 
-  #originOf(event: StoredEvent | RedrivenEvent): RedrivenEvent['origin'] {
+  private originOf(event: StoredEvent | RedrivenEvent): RedrivenEvent['origin'] {
     return 'origin' in event ? event.origin : { stream: this.stream.name, sequence: event.sequence };
   }
 
-  #deadLetter({ event, attempts, firstFailedAt }: Pending, failure: Failure, { clock }: Host): void {
+  private deadLetter({ event, attempts, firstFailedAt }: Pending, failure: Failure, { clock }: Host): void {
     const { subject, storedAt } = event;
     const { durable, app, handler } = this.spec;
     const lastFailedAt = clock.now();
     const place = 'origin' in event ? event.place : { sequence: event.sequence, timestamp: storedAt };
     this.deadLetters.store(event, place, failure, {
-      ...this.#originOf(event),
+      ...this.originOf(event),
       subject,
       storedAt,
       durable,

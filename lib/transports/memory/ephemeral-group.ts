@@ -2,11 +2,10 @@ import { setImmediate } from 'node:timers';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
-import { Dispatcher } from './dispatcher';
 import { Fifo } from './fifo';
 import type { BrokerMessage } from './message';
-import { subjectFilter, type SubjectFilter } from './subject-filter';
-import type { MemorySubscription, WorkSource } from './subscription';
+import { passes, subjectFilter, type SubjectFilter } from './subject-filter';
+import { WorkSource, type MemorySubscription } from './subscription';
 import { afterDelay, type Host, type Outcome, type Work } from './work';
 
 /**
@@ -27,8 +26,7 @@ interface Entry {
 }
 
 /** A queue group of core NATS: what is published while it has members, kept in a bounded buffer. */
-export class EphemeralGroup implements WorkSource {
-  readonly dispatcher = new Dispatcher<MemorySubscription>(this);
+export class EphemeralGroup extends WorkSource {
   readonly #arriving = new Fifo<Entry>();
   readonly #buffer = new Fifo<Entry>();
   readonly #retries = new Set<() => void>();
@@ -51,6 +49,7 @@ export class EphemeralGroup implements WorkSource {
     private readonly host: Host,
     private readonly onLast: (group: EphemeralGroup) => void,
   ) {
+    super();
     this.#filter = subjectFilter(spec.patterns);
   }
 
@@ -60,7 +59,7 @@ export class EphemeralGroup implements WorkSource {
 
   /** Takes a message that was just published. What does not fit into the buffer when it arrives is dropped. */
   offer(message: BrokerMessage, number: number): void {
-    if (!this.#filter(message.name)) return;
+    if (!passes(this.#filter, message.name)) return;
     this.#arriving.push({ message, number, attempts: 0, firstFailedAt: undefined });
     this.#receive();
   }
@@ -93,8 +92,8 @@ export class EphemeralGroup implements WorkSource {
   }
 
   /** There is no broker to hand the buffer back to: the last member works it off. */
-  worksOff(member: MemorySubscription): boolean {
-    if (this.dispatcher.members.some((other) => other !== member && !other.stopping)) return false;
+  override worksOff(member: MemorySubscription): boolean {
+    if (this.members.some((other) => other !== member && !other.stopping)) return false;
     this.onLast(this);
     return true;
   }
@@ -115,7 +114,7 @@ export class EphemeralGroup implements WorkSource {
   }
 
   get #limit(): number {
-    return this.dispatcher.members.reduce((sum, { spec }) => sum + Math.max(1000, 10 * spec.concurrency), 0);
+    return this.members.reduce((sum, { spec }) => sum + Math.max(1000, 10 * spec.concurrency), 0);
   }
 
   get #who(): string {
@@ -131,13 +130,14 @@ export class EphemeralGroup implements WorkSource {
     this.#receiving = true;
     setImmediate(() => {
       this.#receiving = false;
+      const limit = this.#limit;
       for (let i = 0; i < ARRIVALS; i++) {
         const entry = this.#arriving.shift();
         if (entry === undefined) break;
-        if (this.#buffer.length + this.#retries.size < this.#limit) this.#buffer.push(entry);
+        if (this.#buffer.length + this.#retries.size < limit) this.#buffer.push(entry);
         else if (++this.#dropped === 1) this.host.logger.warn(this.#describeDrops());
       }
-      this.dispatcher.wake();
+      this.wake();
       if (this.#arriving.length <= MAX_ARRIVING / 2) this.#makeRoom();
       if (this.#arriving.length > 0) this.#receive();
     });
@@ -171,7 +171,7 @@ export class EphemeralGroup implements WorkSource {
 
   #redeliver(entry: Entry): void {
     this.#buffer.push(entry);
-    this.dispatcher.wake();
+    this.wake();
   }
 
   #deadLetter({ message, number, attempts, firstFailedAt }: Entry, failure: Failure, host: Host): void {

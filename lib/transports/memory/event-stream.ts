@@ -54,8 +54,10 @@ export class EventStream {
   /** The first sequence for a durable made now; `last` is that of the moment which counts as now. */
   startOf(startFrom: StartFrom, last: number): number {
     if (startFrom === 'first') return this.first;
-    if (startFrom === 'new') return last + 1;
-    const moment = startFrom.getTime();
+    return startFrom === 'new' ? last + 1 : this.#since(startFrom.getTime());
+  }
+
+  #since(moment: number): number {
     const event = this.#log.toArray().find(({ storedAt }) => storedAt >= moment);
     return event?.sequence ?? this.last + 1;
   }

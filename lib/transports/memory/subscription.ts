@@ -1,24 +1,23 @@
 import type { Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec, TransportSubscription } from '../../core/transport';
-import type { Dispatcher, Member } from './dispatcher';
+import { Dispatcher, type Member } from './dispatcher';
 import type { Host, Outcome, Work } from './work';
 
 /** Where a subscription gets its work from. */
-export interface WorkSource {
+export abstract class WorkSource extends Dispatcher<MemorySubscription> {
   /** What its cluster knows it by. */
-  readonly key: string | symbol;
-  readonly dispatcher: Dispatcher<MemorySubscription>;
+  abstract readonly key: string | symbol;
   /** Events that wait to be delivered. */
-  readonly backlog: number;
+  abstract get backlog(): number;
   /** Whether there is something to deliver at this moment; what waits for its next attempt is not. */
-  readonly ready: boolean;
+  abstract get ready(): boolean;
   /**
    * Whether a member that begins to stop has to work off what waits, because nobody else can take it. Absent: the broker
    * keeps it.
    */
   worksOff?(member: MemorySubscription): boolean;
   /** What is wrong with it at this moment, one sentence each. */
-  problems(): readonly string[];
+  abstract problems(): readonly string[];
 }
 
 /** Milliseconds before the next delivery when a consumer broke its contract and threw. */
@@ -29,14 +28,14 @@ const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
 /** One member of a durable or of an ephemeral group: runs the consumer, as often at once as it may. */
 export class MemorySubscription implements TransportSubscription, Member {
   /** Made at the first event. */
-  #running: Set<Work> | undefined;
+  private running: Set<Work> | undefined;
   /** Made when somebody waits for it. */
-  #stopped: Promise<void> | undefined;
-  #resolveStopped: (() => void) | undefined;
-  #state: 'bound' | 'started' | 'working-off' | 'stopping' | 'stopped' = 'bound';
-  #limit = Infinity;
-  #deadline = Infinity;
-  #cancelDeadline: (() => void) | undefined;
+  private stopped: Promise<void> | undefined;
+  private resolveStopped: (() => void) | undefined;
+  private state: 'bound' | 'started' | 'working-off' | 'stopping' | 'stopped' = 'bound';
+  private atOnce: number;
+  private deadline: number | undefined;
+  private cancelDeadline: (() => void) | undefined;
 
   /** @param onStopped called once, when nothing runs any more that counts */
   constructor(
@@ -45,94 +44,96 @@ export class MemorySubscription implements TransportSubscription, Member {
     private readonly consumer: Consumer,
     private readonly host: Host,
     private readonly onStopped: (subscription: MemorySubscription) => void,
-  ) {}
+  ) {
+    this.atOnce = spec.concurrency;
+  }
 
   get free(): boolean {
-    const takes = this.#state === 'started' || this.#state === 'working-off';
-    return takes && this.#runs < Math.min(this.#limit, this.spec.concurrency);
+    const takes = this.state === 'started' || this.state === 'working-off';
+    return takes && this.runs < this.atOnce;
   }
 
   /** Whether it handles something at this moment, or is about to. */
   get busy(): boolean {
-    return this.#runs > 0 || (this.free && this.source.ready);
+    return this.runs > 0 || (this.free && this.source.ready);
   }
 
   get stopping(): boolean {
-    return this.#state !== 'bound' && this.#state !== 'started';
+    return this.state !== 'bound' && this.state !== 'started';
   }
 
   start(): void {
-    if (this.#state !== 'bound') return;
-    this.#state = 'started';
-    this.source.dispatcher.wake();
+    if (this.state !== 'bound') return;
+    this.state = 'started';
+    this.source.wake();
   }
 
   limit(concurrency: number): void {
     if (this.stopping) return;
-    this.#limit = concurrency;
-    this.source.dispatcher.wake();
+    this.atOnce = Math.min(concurrency, this.spec.concurrency);
+    this.source.wake();
   }
 
   run(work: Work): void {
-    const running = (this.#running ??= new Set());
+    const running = (this.running ??= new Set());
     running.add(work);
-    void this.#consume(work.delivery).then((settlement) => {
+    void this.consume(work.delivery).then((settlement) => {
       if (!running.delete(work)) return; // handed back meanwhile
-      const dying = this.#state === 'stopping' && settlement.kind === 'dead-letter';
+      const dying = this.state === 'stopping' && settlement.kind === 'dead-letter';
       work.settle(dying ? HAND_BACK : settlement, this.host);
-      if (this.#done) this.#finish();
-      else this.source.dispatcher.resume();
+      if (this.done) this.finish();
+      else this.source.resume();
     });
   }
 
   stop(timeout: number): Promise<void> {
-    if (this.#state === 'stopped') return Promise.resolve();
-    this.#stopped ??= new Promise((resolve) => (this.#resolveStopped = resolve));
-    const stopped = this.#stopped;
-    if (!this.stopping) this.#beginToStop();
-    if (this.#done || timeout <= 0) this.#finish();
-    else this.#finishWithin(timeout);
+    if (this.state === 'stopped') return Promise.resolve();
+    this.stopped ??= new Promise((resolve) => (this.resolveStopped = resolve));
+    const stopped = this.stopped;
+    if (!this.stopping) this.beginToStop();
+    if (this.done || timeout <= 0) this.finish();
+    else this.finishWithin(timeout);
     return stopped;
   }
 
-  #beginToStop(): void {
-    const worksOff = this.#state === 'started' && this.source.worksOff?.(this) === true;
-    this.#state = worksOff ? 'working-off' : 'stopping';
+  private beginToStop(): void {
+    const worksOff = this.state === 'started' && this.source.worksOff?.(this) === true;
+    this.state = worksOff ? 'working-off' : 'stopping';
     if (!worksOff) return;
-    this.#limit = Infinity; // a pause would lose what waits
-    this.source.dispatcher.wake();
+    this.atOnce = this.spec.concurrency; // a pause would lose what waits
+    this.source.wake();
   }
 
-  get #runs(): number {
-    return this.#running?.size ?? 0;
+  private get runs(): number {
+    return this.running?.size ?? 0;
   }
 
-  get #done(): boolean {
-    if (!this.stopping || this.#runs > 0) return false;
-    return this.#state !== 'working-off' || this.source.backlog === 0;
+  private get done(): boolean {
+    if (!this.stopping || this.runs > 0) return false;
+    return this.state !== 'working-off' || this.source.backlog === 0;
   }
 
   // Called again with less time, the earlier deadline holds.
-  #finishWithin(timeout: number): void {
+  private finishWithin(timeout: number): void {
     const { clock } = this.host;
     const deadline = clock.now() + timeout;
-    if (deadline >= this.#deadline) return;
-    this.#deadline = deadline;
-    this.#cancelDeadline?.();
-    this.#cancelDeadline = clock.after(timeout, () => this.#finish());
+    if (this.deadline !== undefined && deadline >= this.deadline) return;
+    this.deadline = deadline;
+    this.cancelDeadline?.();
+    this.cancelDeadline = clock.after(timeout, () => this.finish());
   }
 
-  #finish(): void {
-    this.#state = 'stopped';
-    this.#cancelDeadline?.();
-    const handedBack = [...(this.#running ?? [])];
-    this.#running?.clear();
+  private finish(): void {
+    this.state = 'stopped';
+    this.cancelDeadline?.();
+    const handedBack = [...(this.running ?? [])];
+    this.running?.clear();
     for (const work of handedBack) work.settle(HAND_BACK, this.host);
     this.onStopped(this);
-    this.#resolveStopped?.();
+    this.resolveStopped?.();
   }
 
-  async #consume(delivery: Delivery): Promise<Settlement> {
+  private async consume(delivery: Delivery): Promise<Settlement> {
     try {
       return await this.host.scope.runInAsyncScope(this.consumer, undefined, delivery);
     } catch (error) {

@@ -95,7 +95,7 @@ export class MemoryTransport implements EventTransport {
    * `disconnected` before `connect()`
    */
   async publish(outbound: OutboundMessage): Promise<PublishReceipt> {
-    const { cluster } = this.#connected(`publish '${outbound.name}'`);
+    const { cluster } = this.#connected('publish', outbound.name);
     const message = cluster.accept(outbound, this.#host);
     const allowed = this.#limits.maxPayload - DEAD_LETTER_RESERVE;
     if (message.bytes > allowed) {
@@ -114,7 +114,7 @@ export class MemoryTransport implements EventTransport {
 
   /** @throws EventsError `duplicate_handler` when the durable belongs to another handler, `closed`, `disconnected` */
   subscribe(spec: SubscriptionSpec, consumer: Consumer): TransportSubscription {
-    const { cluster, last } = this.#connected(`subscribe '${spec.handler}'`);
+    const { cluster, last } = this.#connected('subscribe', spec.handler);
     const subscription = cluster.subscribe(spec, consumer, this.#host, this.#limits, last, this.#onStopped);
     this.#subscriptions.add(subscription);
     this.#apps.add(spec.app);
@@ -153,10 +153,12 @@ export class MemoryTransport implements EventTransport {
     this.#connection?.lease.release();
   }
 
-  #connected(intent: string): Connection {
+  /** @param doing what for, and `what` of it: joined only where it is told */
+  #connected(doing: string, what?: string): Connection {
+    if (this.#connection !== undefined && this.#closed === undefined) return this.#connection;
+    const intent = what === undefined ? doing : `${doing} '${what}'`;
     this.#assertOpen(intent);
-    if (this.#connection === undefined) throw notConnected(intent);
-    return this.#connection;
+    throw notConnected(intent);
   }
 
   #assertOpen(intent: string): void {
