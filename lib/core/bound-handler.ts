@@ -16,8 +16,8 @@ export class BoundHandler implements SubscriptionCounters {
   private composed: Consumer | undefined = undefined;
 
   constructor(
-    /** Name of its durable; that of a wildcard among its patterns begins with it. */
-    readonly durable: string,
+    /** Its identity, as in the name of its durable. */
+    readonly token: string,
     readonly definition: HandlerDefinition,
     readonly options: ResolvedSubscribeOptions,
     private readonly compose: (bound: BoundHandler) => Consumer,

@@ -38,17 +38,9 @@ export interface HandlerDefinition {
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
   readonly resultOf?: (result: unknown) => unknown;
   readonly options: SubscribeOptions;
-  /** Where it is declared, for messages. Default: its name says enough. */
-  readonly place?: string;
+  /** Its identity in the name of a durable, where who defines it has made that already. Default: made of `name`. */
+  readonly token?: string;
 }
-
-/** The error for two declarations that a broker could not tell apart. */
-export const declaredTwice = (identity: string, known: string, place: string): EventsConfigurationError =>
-  new EventsConfigurationError(
-    'name',
-    `two handlers have the identity '${identity}': ${known}, and ${place}. Give one of them another ` +
-      '`name`; if it is the same class provided in two modules, provide it in one and export it',
-  );
 
 export interface SubscriptionDefaults {
   readonly app: string;

@@ -6,6 +6,7 @@ import { MAX_EVENT_NAME_LENGTH } from './event-name';
 const MAX_SANITIZED_LENGTH = 100;
 /** Letters, digits and dots: `Class.method`. */
 const COMMON = /^[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*$/;
+const PLAIN = /^[A-Za-z0-9]+$/;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
 /**
@@ -29,6 +30,12 @@ export function sanitize(text: string): string {
   return token.length <= MAX_SANITIZED_LENGTH
     ? token
     : `${token.slice(0, MAX_SANITIZED_LENGTH - 9)}-${digest(text)}`;
+}
+
+/** What `sanitize` makes of `<head>.<tail>`, such as `Class.method`. */
+export function joinedToken(head: string, tail: string): string {
+  const asTheyAre = head.length + tail.length < MAX_SANITIZED_LENGTH && PLAIN.test(head) && PLAIN.test(tail);
+  return asTheyAre ? `${head}-${tail}` : sanitize(`${head}.${tail}`);
 }
 
 /** `<app>__<handler>`: the durable of a handler; a wildcard pattern's own durable adds `__<pattern>`. */

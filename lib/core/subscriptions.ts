@@ -3,7 +3,6 @@ import type { SubscriptionCounters } from './consumer';
 import { EventsError } from './errors';
 import { isWildcard } from './event-name';
 import {
-  declaredTwice,
   resolveSubscribeOptions,
   resolveSubscriptionDefaults,
   specOf,
@@ -55,7 +54,7 @@ export class Subscriptions {
   readonly #defaults: ResolvedSubscribeOptions;
   /** The service, as durables are called after it. */
   readonly #app: string;
-  /** By their durables, which are called after their identities. */
+  /** By their identities, as in the names of durables. */
   readonly #bound = new Map<string, BoundHandler>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
@@ -92,9 +91,9 @@ export class Subscriptions {
     }
     const { defaults, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
-    const durable = joinedDurable(this.#app, sanitize(definition.name));
-    const spec = specOf(definition, defaults.app, durable, options);
-    const bound = this.#claim(definition, durable, options);
+    const { token = sanitize(definition.name) } = definition;
+    const spec = specOf(definition, defaults.app, joinedDurable(this.#app, token), options);
+    const bound = this.#claim(definition, token, options);
     if (!consume) return bound;
     return spec.patterns.some(isWildcard)
       ? this.#bindTo(withoutMixture(spec), bound)
@@ -142,7 +141,7 @@ export class Subscriptions {
 
   #begin(bound: BoundHandler, transport: TransportSubscription): MaybePromise<BoundHandler> {
     // A drain or an unsubscribe may have come in between; then nobody else would stop it.
-    if (this.#bound.get(bound.durable) !== bound || this.#state === 'stopping') {
+    if (this.#bound.get(bound.token) !== bound || this.#state === 'stopping') {
       const what = `'${bound.definition.name}' was unsubscribed while it was being subscribed`;
       return this.#end(bound, transport, new EventsError('closed', what));
     }
@@ -164,19 +163,25 @@ export class Subscriptions {
   }
 
   #release(bound: BoundHandler): void {
-    if (this.#bound.get(bound.durable) === bound) this.#bound.delete(bound.durable);
+    if (this.#bound.get(bound.token) === bound) this.#bound.delete(bound.token);
     bound.breaker?.stop();
   }
 
-  /** @throws EventsError `unknown_event`, `duplicate_handler`; EventsConfigurationError if decorators declare both */
-  #claim(definition: HandlerDefinition, durable: string, options: ResolvedSubscribeOptions): BoundHandler {
+  /** @throws EventsError `unknown_event`, `duplicate_handler` */
+  #claim(definition: HandlerDefinition, token: string, options: ResolvedSubscribeOptions): BoundHandler {
     const { name, patterns } = definition;
     const { assertKnown } = this.#parts;
     if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
-    const other = this.#bound.get(durable);
-    if (other !== undefined) throw duplicate(other.definition, definition);
-    const bound = new BoundHandler(durable, definition, options, this.#compose);
-    this.#bound.set(durable, bound);
+    const other = this.#bound.get(token);
+    if (other !== undefined) {
+      throw new EventsError(
+        'duplicate_handler',
+        `two handlers have the identity '${token}': '${other.definition.name}' (${other.definition.patterns.join(', ')}) and ` +
+          `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
+      );
+    }
+    const bound = new BoundHandler(token, definition, options, this.#compose);
+    this.#bound.set(token, bound);
     return bound;
   }
 
@@ -216,7 +221,7 @@ export class Subscriptions {
 
   async #unsubscribe(bound: BoundHandler): Promise<void> {
     // Ended before; the identity may be another subscription's by now.
-    if (this.#bound.get(bound.durable) !== bound) return;
+    if (this.#bound.get(bound.token) !== bound) return;
     bound.breaker?.stop();
     const stopped = this.#stop(bound);
     const { name } = bound.definition;
@@ -231,15 +236,6 @@ export class Subscriptions {
     const { shutdownTimeout } = this.#parts;
     await bound.transport?.stop(shutdownTimeout);
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
-    if (this.#bound.get(bound.durable) === bound) this.#bound.delete(bound.durable);
+    if (this.#bound.get(bound.token) === bound) this.#bound.delete(bound.token);
   }
-}
-
-function duplicate(known: HandlerDefinition, { name, patterns, place }: HandlerDefinition): EventsError {
-  if (known.place !== undefined && place !== undefined) return declaredTwice(name, known.place, place);
-  return new EventsError(
-    'duplicate_handler',
-    `two handlers have the identity '${sanitize(name)}': '${known.name}' (${known.patterns.join(', ')}) and ` +
-      `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
-  );
 }

@@ -15,6 +15,7 @@ export class DecoratedHandler implements HandlerPlace, HandlerDefinition {
     readonly methodName: string,
     readonly method: Method,
     readonly name: string,
+    readonly token: string,
     private readonly declared: OnEventMetadata,
   ) {}
 

@@ -1,8 +1,7 @@
-import { Inject, Injectable } from '@nestjs/common';
-import { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
+import type { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
 import type { EventHandler } from '../core/event-map';
-import { EventService } from '../core/event-service';
+import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
@@ -10,10 +9,9 @@ import type { DecoratedHandler } from './decorated-handler';
 import { EventExplorer } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
-import { EVENTS_OPTIONS, type ResolvedOptions } from './options/resolve-options';
+import type { ResolvedOptions } from './options/resolve-options';
 
 /** Subscribes what the explorer finds: when the application has started, and whenever it loads a module later. */
-@Injectable()
 export class EventBinder {
   readonly #modules: LazyModules;
   readonly #explorer = new EventExplorer();
@@ -22,7 +20,7 @@ export class EventBinder {
 
   constructor(
     private readonly service: EventService,
-    @Inject(EVENTS_OPTIONS) { globalEnhancers, guardDenied }: ResolvedOptions,
+    { globalEnhancers, guardDenied }: ResolvedOptions,
     moduleRef: ModuleRef,
     modules: ModulesContainer,
     loader: LazyModuleLoader,

@@ -1,5 +1,6 @@
 import type { Module } from '@nestjs/core/injector/module';
-import { declaredTwice } from '../core/handler-definition';
+import { EventsConfigurationError } from '../core/errors';
+import { joinedToken, sanitize } from '../core/names';
 import { DecoratedHandler } from './decorated-handler';
 import { decoratedMethods } from './decorated-methods';
 import { handlerName, joinedDecorators } from './handler-definitions';
@@ -7,6 +8,7 @@ import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
 /** Finds the methods that `@OnEvent` marks. Reads only; what was found once is not found again. */
 export class EventExplorer {
+  /** By their identities, as in the names of durables. */
   readonly #found = new Map<string, DecoratedHandler>();
   readonly #explored = new Set<Module>();
 
@@ -28,7 +30,8 @@ export class EventExplorer {
           for (let i = 0; i < joined.length; i++) {
             const declared = joined[i] as OnEventMetadata;
             const name = handlerName(defaultName, declared.options);
-            const handler = new DecoratedHandler(owner, methodName, method, name, declared);
+            const token = name === defaultName ? joinedToken(owner.type.name, methodName) : sanitize(name);
+            const handler = new DecoratedHandler(owner, methodName, method, name, token, declared);
             if (this.#claim(handler)) found.push(handler);
           }
         },
@@ -43,24 +46,28 @@ export class EventExplorer {
 
   /** Takes back what could not be bound, so that it is found when its module is explored again. */
   release(handlers: readonly DecoratedHandler[]): void {
-    for (const { name, owner } of handlers) {
-      this.#found.delete(name);
+    for (const { token, owner } of handlers) {
+      this.#found.delete(token);
       this.#explored.delete(owner.module);
     }
   }
 
   /** @returns `false` if it was found before, in a module of which another handler could not be bound */
   #claim(handler: DecoratedHandler): boolean {
-    const { name, owner, methodName } = handler;
-    const known = this.#found.get(name);
+    const { name, token, owner, methodName } = handler;
+    const known = this.#found.get(token);
     if (known === undefined) {
-      this.#found.set(name, handler);
+      this.#found.set(token, handler);
       return true;
     }
     // The owner is another object then; two handlers of one method, found together, have the same.
     const foundEarlier =
       known.owner !== owner && known.owner.wrapper === owner.wrapper && known.methodName === methodName;
     if (foundEarlier) return false;
-    throw declaredTwice(name, known.place, handler.place);
+    throw new EventsConfigurationError(
+      'name',
+      `two handlers have the identity '${name}': ${known.place}, and ${handler.place}. Give one of them another ` +
+        '`name`; if it is the same class provided in two modules, provide it in one and export it',
+    );
   }
 }

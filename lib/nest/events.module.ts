@@ -1,6 +1,5 @@
 import {
   Inject,
-  Logger,
   Module,
   type DynamicModule,
   type FactoryProvider,
@@ -12,26 +11,21 @@ import {
   type Provider,
   type Type,
 } from '@nestjs/common';
-import { ModuleRef, ModulesContainer } from '@nestjs/core';
+import { HttpAdapterHost, LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
-import type { ConsumeContext } from '../core/event-context';
-import type { EmitReceipt, EventMiddleware, OutboundEvent } from '../core/middleware';
-import { Correlation } from '../middleware';
+import { assemble, type Assembly } from './assembly';
 import { EventsClient } from './bridge/events-client';
 import { EventsStrategy } from './bridge/events-strategy';
-import { StrategyBinder } from './bridge/strategy-binder';
-import { assembleEventService, createCorrelation } from './create-event-service';
 import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
 import { followRpcTargets } from './edge/rpc-origin';
-import { EventBinder } from './event-binder';
 import type { EventsModuleOptions } from './options/options';
-import { EVENTS_OPTIONS, resolveOptions, type ResolvedOptions } from './options/resolve-options';
+import { ProvidedMiddleware } from './provided-middleware';
 import { TEST_SEAM, type TestSeam } from './test-seam';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
-const MIDDLEWARE = Symbol('EVENTS_MIDDLEWARE');
+const ASSEMBLY = Symbol('EVENTS_ASSEMBLY');
 const SEAM = { token: TEST_SEAM, optional: true };
 
 /** A provider that makes the options of `registerAsync`. */
@@ -59,13 +53,10 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
   readonly #rpcTargets: { unsubscribe(): void } | undefined;
 
   constructor(
-    private readonly service: EventService,
-    private readonly binder: EventBinder,
-    @Inject(MIDDLEWARE) private readonly middleware: readonly EventMiddleware[],
-    private readonly correlation: Correlation,
+    @Inject(ASSEMBLY) private readonly assembly: Assembly,
     modules: ModulesContainer,
   ) {
-    this.#rpcTargets = followRpcTargets(modules, correlation);
+    this.#rpcTargets = followRpcTargets(modules, assembly.correlation);
   }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -80,19 +71,20 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** Called by Nest in applications that serve HTTP, and in no others. */
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(httpOrigin(this.correlation)).forRoutes(EVERY_ROUTE);
+    consumer.apply(httpOrigin(this.assembly.correlation)).forRoutes(EVERY_ROUTE);
   }
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
+    const { service, binder, middleware } = this.assembly;
     try {
-      for (const each of this.middleware) if (each instanceof ProvidedMiddleware) await each.resolve(true);
-      await this.binder.start();
-      this.service.start();
-      void this.service.reportOrphans();
+      for (const each of middleware) if (each instanceof ProvidedMiddleware) await each.resolve(true);
+      await binder.start();
+      service.start();
+      void service.reportOrphans();
     } catch (error) {
       // The application does not start, and nobody may ever close it: leave no connection behind.
-      await this.service.drain();
+      await service.drain();
       throw error;
     }
   }
@@ -100,7 +92,7 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
   /** Runs before everybody else's: handlers finish while what they depend on is still there. */
   async onModuleDestroy(): Promise<void> {
     this.#rpcTargets?.unsubscribe();
-    await this.service.drain();
+    await this.assembly.service.drain();
   }
 }
 
@@ -115,26 +107,25 @@ function moduleOf(
     imports: [...imports],
     providers: [
       ...rawOptions,
-      EventBinder,
-      StrategyBinder,
       {
-        provide: EventsStrategy,
-        inject: [StrategyBinder],
-        useFactory: (binder: StrategyBinder) => new EventsStrategy().servedBy(binder.bind),
+        provide: ASSEMBLY,
+        inject: [RAW_OPTIONS, ModuleRef, ModulesContainer, LazyModuleLoader, HttpAdapterHost, SEAM],
+        useFactory: (...[given, moduleRef, modules, loader, http, seam]: Parameters<typeof assemble>) => {
+          assertOnlyOne(modules, seam);
+          return assemble(given, moduleRef, modules, loader, http, seam);
+        },
       },
-      EventsClient,
-      { provide: EVENTS_OPTIONS, inject: [RAW_OPTIONS, ModulesContainer, SEAM], useFactory: prepare },
-      { provide: MIDDLEWARE, inject: [EVENTS_OPTIONS, ModuleRef], useFactory: middlewareOf },
-      {
-        provide: Correlation,
-        inject: [EVENTS_OPTIONS],
-        useFactory: (resolved: ResolvedOptions) => createCorrelation(resolved, new Logger('Events')),
-      },
-      { provide: EventService, inject: [EVENTS_OPTIONS, MIDDLEWARE, Correlation, SEAM], useFactory: connect },
+      { provide: EventService, inject: [ASSEMBLY], useFactory: ({ service }: Assembly) => service },
       {
         provide: DeadLetterService,
-        inject: [EventService],
-        useFactory: (service: EventService) => service.deadLetters,
+        inject: [ASSEMBLY],
+        useFactory: ({ service }: Assembly) => service.deadLetters,
+      },
+      EventsClient,
+      {
+        provide: EventsStrategy,
+        inject: [ASSEMBLY],
+        useFactory: ({ strategies }: Assembly) => new EventsStrategy().servedBy(strategies.bind),
       },
     ],
     exports: [EventService, DeadLetterService, EventsClient, EventsStrategy],
@@ -161,8 +152,10 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
   ];
 }
 
-/** Everything that can be wrong without a connection is found before there is one. */
-function prepare(options: EventsModuleOptions, modules: ModulesContainer, seam?: TestSeam): ResolvedOptions {
+/**
+ * @throws EventsConfigurationError if there is another one. Makes this module the first to stop and the last to start.
+ */
+function assertOnlyOne(modules: ModulesContainer, seam: TestSeam | undefined): void {
   const own = [...modules.values()].filter((module) => module.metatype === EventsModule);
   if (own.length > 1) {
     throw new EventsConfigurationError(
@@ -176,67 +169,4 @@ function prepare(options: EventsModuleOptions, modules: ModulesContainer, seam?:
   }
   // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
   for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
-  return seam === undefined ? resolveOptions(options) : resolveOptions(seam.options(options), {});
-}
-
-const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): EventMiddleware[] =>
-  middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
-
-async function connect(
-  options: ResolvedOptions,
-  middleware: readonly EventMiddleware[],
-  correlation: Correlation,
-  seam?: TestSeam,
-): Promise<EventService> {
-  const { service, transport } = assembleEventService(
-    options,
-    middleware,
-    new Logger('Events'),
-    correlation,
-    seam,
-  );
-  await transport.connect();
-  return service;
-}
-
-/** Middleware given as a class: looked up when it is first needed, since it may depend on this module itself. */
-class ProvidedMiddleware implements EventMiddleware {
-  #instance: EventMiddleware | Promise<EventMiddleware> | undefined;
-
-  constructor(
-    private readonly type: Type<EventMiddleware>,
-    private readonly moduleRef: ModuleRef,
-  ) {}
-
-  /**
-   * @param anew forgets what was found before: while modules are made, Nest can give a provider that is not finished
-   * @throws what Nest throws when a dependency is missing
-   */
-  async resolve(anew = false): Promise<EventMiddleware> {
-    if (anew) this.#instance = undefined;
-    try {
-      return (this.#instance = await (this.#instance ??= this.#find()));
-    } catch (error) {
-      this.#instance = undefined;
-      throw error;
-    }
-  }
-
-  async publish(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt> {
-    const middleware = await this.resolve();
-    return middleware.publish === undefined ? next() : middleware.publish(event, next);
-  }
-
-  async consume(context: ConsumeContext, next: () => Promise<unknown>): Promise<unknown> {
-    const middleware = await this.resolve();
-    return middleware.consume === undefined ? next() : middleware.consume(context, next);
-  }
-
-  #find(): EventMiddleware | Promise<EventMiddleware> {
-    try {
-      return this.moduleRef.get(this.type, { strict: false });
-    } catch {
-      return this.moduleRef.create(this.type); // not provided anywhere: made here, with what it injects
-    }
-  }
 }

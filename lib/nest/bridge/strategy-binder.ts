@@ -1,12 +1,12 @@
-import { Inject, Injectable, Logger } from '@nestjs/common';
-import { HttpAdapterHost, ModuleRef, ModulesContainer, type ApplicationConfig } from '@nestjs/core';
+import { Logger } from '@nestjs/common';
+import type { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
 import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
-import { EventService } from '../../core/event-service';
+import type { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';
 import { EnhancerResolver } from '../enhancers/enhancer-resolver';
 import { resultOf } from '../enhancers/interceptors';
 import { HandlerBinder, type HandlerView } from '../handler-binder';
-import { EVENTS_OPTIONS, type ResolvedOptions } from '../options/resolve-options';
+import type { ResolvedOptions } from '../options/resolve-options';
 import { EventsStrategy } from './events-strategy';
 import { patternMethods } from './pattern-explorer';
 import { RpcEventContext } from './rpc-event-context';
@@ -19,13 +19,12 @@ const RPC_VIEW: HandlerView = {
 };
 
 /** Subscribes the `@EventPattern` methods of this application for the `EventsStrategy` that is connected to it. */
-@Injectable()
 export class StrategyBinder {
   #hasOtherTransports = false;
 
   constructor(
     private readonly service: EventService,
-    @Inject(EVENTS_OPTIONS) private readonly options: ResolvedOptions,
+    private readonly options: ResolvedOptions,
     private readonly moduleRef: ModuleRef,
     private readonly modules: ModulesContainer,
     private readonly http: HttpAdapterHost,

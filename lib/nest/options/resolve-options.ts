@@ -22,7 +22,6 @@ import {
 import { resolveStream, type ResolvedStreamOptions } from './stream';
 
 /** Injection token of the `ResolvedOptions` of an application. */
-export const EVENTS_OPTIONS = Symbol('EVENTS_RESOLVED_OPTIONS');
 
 /** Every option with its value: checked, copied and frozen. Durations in milliseconds; see `EventsModuleOptions`. */
 export interface ResolvedOptions {
