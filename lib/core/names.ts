@@ -32,10 +32,14 @@ export function sanitize(text: string): string {
     : `${token.slice(0, MAX_SANITIZED_LENGTH - 9)}-${digest(text)}`;
 }
 
-/** What `sanitize` makes of `<head>.<tail>`, such as `Class.method`. */
-export function joinedToken(head: string, tail: string): string {
-  const asTheyAre = head.length + tail.length < MAX_SANITIZED_LENGTH && PLAIN.test(head) && PLAIN.test(tail);
-  return asTheyAre ? `${head}-${tail}` : sanitize(`${head}.${tail}`);
+/** What `sanitize` makes of `<owner>.<member>`, such as `Class.method`; for many members of one owner. */
+export function memberToken(owner: string): (member: string) => string {
+  if (!PLAIN.test(owner)) return (member) => sanitize(`${owner}.${member}`);
+  const prefix = `${owner}-`;
+  return (member) =>
+    prefix.length + member.length <= MAX_SANITIZED_LENGTH && PLAIN.test(member)
+      ? prefix + member
+      : sanitize(`${owner}.${member}`);
 }
 
 /** `<app>__<handler>`: the durable of a handler; a wildcard pattern's own durable adds `__<pattern>`. */

@@ -9,13 +9,20 @@ import type { HandlerOwner } from './handler-binder';
 
 // Loops over handlers are `forEach`: in code that has just started, `for … of` makes two objects a step.
 
-/** Told of each decorated method: whose it is, its name, the method as its class declares it, and what decorates it. */
-export type Found<T> = (owner: HandlerOwner, methodName: string, method: Method, metadata: T) => void;
+/** Told of the decorated methods of a class, as it declares them, and of what decorates them. */
+export type Found<T> = (owner: HandlerOwner, methods: readonly DecoratedMethod<T>[]) => void;
+
+/** As golevelup's discovery describes it. */
+export interface DecoratedMethod<T> {
+  readonly meta: T;
+  readonly discoveredMethod: { readonly methodName: string; readonly handler: Method };
+}
 
 /** Tells of the methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
 export function decoratedMethods<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
-  singletons(key, modules, found);
-  scoped(key, modules, found);
+  const { makers, scoped } = wrappersOf(modules);
+  ofInstances(key, makers, found);
+  for (const { wrapper, module } of scoped) ofScoped(key, wrapper, module, found);
 }
 
 /**
@@ -52,40 +59,35 @@ const isMethod = (prototype: object, name: string): boolean =>
 const SCANNER = { getAllMethodNames: methodNames } as unknown as MetadataScanner;
 
 /** Each instance is looked through once, whatever it is provided as: an alias (`useExisting`) shows it a second time. */
-function singletons<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
+function ofInstances<T>(key: string | symbol, makers: ReadonlyMap<object, Maker>, found: Found<T>): void {
   // Without the modules: it would describe all of their providers, with a promise for each, to find the same instances.
   const discovery = new DiscoveryService(new Map() as ModulesContainer, SCANNER);
-  makersOf(modules).forEach(({ wrapper, module }, instance) => {
+  makers.forEach(({ wrapper, module }, instance) => {
     const methods = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
     if (methods.length === 0) return;
     const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
-    const owner: HandlerOwner = { wrapper, module, type, instance };
-    methods.forEach(({ meta, discoveredMethod: { methodName, handler } }) => {
-      found(owner, methodName, handler, meta);
-    });
+    found({ wrapper, module, type, instance }, methods);
   });
 }
 
-/** Of classes that are made for each event, because they or what they depend on are, and of transient ones. */
-function scoped<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
-  for (const module of modules) {
-    for (const wrapper of wrappersOf(module)) {
-      if (wrapper.isAlias || !isScoped(wrapper)) continue;
-      if (wrapper.isNotMetatype) {
-        refuseMade(key, wrapper, module);
-        continue;
-      }
-      const type = wrapper.metatype as Type | null;
-      const prototype = type?.prototype as Record<string, Method> | undefined;
-      if (type === null || prototype === undefined || wrapper.inject != null) continue;
-      const owner: HandlerOwner = { wrapper, module, type };
-      for (const methodName of methodNames(prototype)) {
-        const method = prototype[methodName] as Method;
-        const metadata = Reflect.getMetadata(key, method) as T | undefined;
-        if (metadata !== undefined) found(owner, methodName, method, metadata);
-      }
-    }
-  }
+/** Of a class that is made for each event, because it or what it depends on is, or of a transient one. */
+function ofScoped<T>(
+  key: string | symbol,
+  wrapper: InstanceWrapper<object>,
+  module: Module,
+  found: Found<T>,
+): void {
+  if (wrapper.isAlias) return;
+  if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module);
+  const type = wrapper.metatype as Type | null;
+  const prototype = type?.prototype as Record<string, Method> | undefined;
+  if (type === null || prototype === undefined || wrapper.inject != null) return;
+  const methods = methodNames(prototype).flatMap((methodName) => {
+    const handler = prototype[methodName] as Method;
+    const meta = Reflect.getMetadata(key, handler) as T | undefined;
+    return meta === undefined ? [] : { meta, discoveredMethod: { methodName, handler } };
+  });
+  if (methods.length > 0) found({ wrapper, module, type }, methods);
 }
 
 /** What a factory makes for each event is not known before there is one: handlers in it would be passed over in silence. */
@@ -103,23 +105,22 @@ function refuseMade(key: string | symbol, { token }: InstanceWrapper, module: Mo
   );
 }
 
-const wrappersOf = (module: Module): InstanceWrapper<object>[] =>
-  [...module.providers.values(), ...module.controllers.values()] as InstanceWrapper<object>[];
-
-const isScoped = (wrapper: InstanceWrapper): boolean =>
-  !wrapper.isDependencyTreeStatic() || wrapper.isTransient;
-
 type Maker = Pick<HandlerOwner, 'wrapper' | 'module'>;
 
 /**
  * Who made each instance, those of providers first: the class itself rather than an alias, a value or a factory that gives
- * the same one.
+ * the same one. And who makes instances for each event or each injection.
  */
-function makersOf(modules: readonly Module[]): Map<object, Maker> {
+function wrappersOf(modules: readonly Module[]): { makers: Map<object, Maker>; scoped: Maker[] } {
   const makers = new Map<object, Maker>();
-  const own = (module: Module, wrapper: InstanceWrapper<object>): void => {
+  const scoped: Maker[] = [];
+  const take = (wrapper: InstanceWrapper<object>, module: Module): void => {
+    if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
+      scoped.push({ wrapper, module });
+      return;
+    }
     const { instance } = wrapper;
-    if (typeof instance !== 'object' || instance === null || isScoped(wrapper)) return;
+    if (typeof instance !== 'object' || instance === null) return;
     const known = makers.get(instance);
     if (known === undefined || (known.wrapper.isNotMetatype && !wrapper.isNotMetatype)) {
       makers.set(instance, { wrapper, module });
@@ -127,8 +128,8 @@ function makersOf(modules: readonly Module[]): Map<object, Maker> {
   };
   for (const kind of ['providers', 'controllers'] as const) {
     for (const module of modules) {
-      for (const wrapper of module[kind].values()) own(module, wrapper as InstanceWrapper<object>);
+      module[kind].forEach((wrapper) => take(wrapper as InstanceWrapper<object>, module));
     }
   }
-  return makers;
+  return { makers, scoped };
 }

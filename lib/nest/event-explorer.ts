@@ -1,8 +1,9 @@
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
-import { joinedToken, sanitize } from '../core/names';
+import { memberToken, sanitize } from '../core/names';
 import { DecoratedHandler } from './decorated-handler';
-import { decoratedMethods } from './decorated-methods';
+import { decoratedMethods, type DecoratedMethod } from './decorated-methods';
+import type { HandlerOwner } from './handler-binder';
 import { handlerName, joinedDecorators } from './handler-definitions';
 import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
@@ -21,27 +22,36 @@ export class EventExplorer {
     for (const module of unseen) this.#explored.add(module);
     const found: DecoratedHandler[] = [];
     try {
-      decoratedMethods<OnEventMetadata[]>(
-        ON_EVENT_METADATA,
-        unseen,
-        (owner, methodName, method, decorators) => {
-          const defaultName = `${owner.type.name}.${methodName}`;
-          const joined = joinedDecorators(defaultName, decorators);
-          for (let i = 0; i < joined.length; i++) {
-            const declared = joined[i] as OnEventMetadata;
-            const name = handlerName(defaultName, declared.options);
-            const token = name === defaultName ? joinedToken(owner.type.name, methodName) : sanitize(name);
-            const handler = new DecoratedHandler(owner, methodName, method, name, token, declared);
-            if (this.#claim(handler)) found.push(handler);
-          }
-        },
-      );
+      decoratedMethods<OnEventMetadata[]>(ON_EVENT_METADATA, unseen, (owner, methods) => {
+        this.#exploreClass(owner, methods, found);
+      });
     } catch (error) {
       this.release(found);
       for (const module of unseen) this.#explored.delete(module);
       throw error;
     }
     return found;
+  }
+
+  #exploreClass(
+    owner: HandlerOwner,
+    methods: readonly DecoratedMethod<OnEventMetadata[]>[],
+    found: DecoratedHandler[],
+  ): void {
+    const className = owner.type.name;
+    const prefix = `${className}.`;
+    const tokenOf = memberToken(className);
+    methods.forEach(({ meta, discoveredMethod: { methodName, handler: method } }) => {
+      const defaultName = prefix + methodName;
+      const decorators = joinedDecorators(defaultName, meta);
+      for (let i = 0; i < decorators.length; i++) {
+        const declared = decorators[i] as OnEventMetadata;
+        const name = handlerName(defaultName, declared.options);
+        const token = name === defaultName ? tokenOf(methodName) : sanitize(name);
+        const handler = new DecoratedHandler(owner, methodName, method, name, token, declared);
+        if (this.#claim(handler)) found.push(handler);
+      }
+    });
   }
 
   /** Takes back what could not be bound, so that it is found when its module is explored again. */

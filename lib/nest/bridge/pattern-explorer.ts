@@ -26,19 +26,14 @@ export function patternMethods(
   modules: Iterable<Module>,
 ): PatternMethod[] {
   const found: PatternMethod[] = [];
-  decoratedMethods<PatternHandler>(
-    PATTERN_HANDLER_METADATA,
-    [...modules],
-    (owner, methodName, method, kind) => {
+  decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], (owner, methods) => {
+    if (!owner.module.controllers.has(owner.wrapper.token)) return;
+    for (const { meta: kind, discoveredMethod } of methods) {
+      const { methodName, handler: method } = discoveredMethod;
       const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
+      const forOther = transport !== undefined && transportId !== undefined && transport !== transportId;
+      if (kind !== PatternHandler.EVENT || forOther) continue;
       const name = `${owner.type.name}.${methodName}`;
-      if (
-        kind !== PatternHandler.EVENT ||
-        !owner.module.controllers.has(owner.wrapper.token) ||
-        (transport !== undefined && transportId !== undefined && transport !== transportId)
-      ) {
-        return;
-      }
       const patterns = (Reflect.getMetadata(PATTERN_METADATA, method) as unknown[]).map((pattern) => {
         if (typeof pattern === 'string')
           return pattern.startsWith(prefix) ? pattern.slice(prefix.length) : pattern;
@@ -48,8 +43,8 @@ export function patternMethods(
         );
       });
       found.push({ place: { owner, methodName, method }, name, patterns });
-    },
-  );
+    }
+  });
   assertDistinct(found);
   return found;
 }

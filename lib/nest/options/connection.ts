@@ -68,6 +68,9 @@ const TLS = {
   handshakeFirst: flag,
 } satisfies Record<keyof TlsOptions, Check<unknown>>;
 
+/** What is resolved where nothing is given, and where no variable counts. */
+export const NO_CONNECTION: ResolvedConnection = Object.freeze({ allowInsecurePassword: false });
+
 type Credentials = Omit<ResolvedConnection, 'tls' | 'allowInsecurePassword'>;
 
 /** @throws EventsConfigurationError naming the option or variable; never quotes a secret */

@@ -7,7 +7,7 @@ import { DEFAULT_RETRY, mergeRetry, RETRY_CHECKS, type RetryPolicy } from '../..
 import type { DeliveryMode, EventTransport } from '../../core/transport';
 import type { EventsModuleOptions, GuardDenied, PendingEmitsOptions } from './options';
 import { anything, flag, from, integer, milliseconds, object, oneOf, text } from '../../core/checks';
-import { resolveConnection, type ResolvedConnection } from './connection';
+import { NO_CONNECTION, resolveConnection, type ResolvedConnection } from './connection';
 import { resolveEvents } from './events';
 import { resolveMiddleware } from './middleware';
 import { resolveServers } from './servers';
@@ -20,8 +20,6 @@ import {
   type Setting,
 } from '../../core/settings';
 import { resolveStream, type ResolvedStreamOptions } from './stream';
-
-/** Injection token of the `ResolvedOptions` of an application. */
 
 /** Every option with its value: checked, copied and frozen. Durations in milliseconds; see `EventsModuleOptions`. */
 export interface ResolvedOptions {
@@ -134,11 +132,14 @@ export function resolveOptions(
   // A custom transport has a connection of its own; what the environment says of ours may not even fit it.
   const servers = resolveServers(custom && settings.url?.level === 'environment' ? undefined : settings.url);
   const remote = !custom && servers.transportKind === 'nats';
-  const connection = resolveConnection(
-    settings.connection?.value,
-    remote ? env : {},
-    remote ? servers : { ...servers, remoteHosts: [] },
-  );
+  const connection =
+    remote || settings.connection !== undefined
+      ? resolveConnection(
+          settings.connection?.value,
+          remote ? env : {},
+          remote ? servers : { ...servers, remoteHosts: [] },
+        )
+      : NO_CONNECTION;
   const stream = resolveStream(settings.stream?.value);
   return Object.freeze({
     appName,
