@@ -48,7 +48,7 @@ export function durableName(app: string, handler: string, wildcard?: string): st
   return wildcard === undefined ? durable : wildcardDurable(durable, wildcard);
 }
 
-/** As `durableName`, of tokens: who binds a thousand handlers has made them already. */
+/** As `durableName`, of tokens. */
 export const joinedDurable = (app: string, handler: string): string => `${app}__${handler}`;
 
 /** Of a handler's durable, that of one of its wildcard patterns. */

@@ -52,8 +52,8 @@ export class Subscriptions {
   readonly #parts: SubscriptionsParts;
   readonly #compose: (bound: BoundHandler) => Consumer;
   readonly #defaults: ResolvedSubscribeOptions;
-  /** The service, as durables are called after it. */
-  readonly #app: string;
+  /** What the names of the service's durables begin with. */
+  readonly #prefix: string;
   /** By their identities, as in the names of durables. */
   readonly #bound = new Map<string, BoundHandler>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
@@ -62,7 +62,7 @@ export class Subscriptions {
     this.#parts = parts;
     this.#compose = pipelines(parts);
     this.#defaults = resolveSubscriptionDefaults(parts.defaults);
-    this.#app = sanitize(parts.defaults.app);
+    this.#prefix = joinedDurable(sanitize(parts.defaults.app), '');
   }
 
   /** @throws EventsError when the definition is wrong, its identity is taken, the broker refuses it, or `closed` */
@@ -92,7 +92,7 @@ export class Subscriptions {
     const { defaults, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
     const { token = sanitize(definition.name) } = definition;
-    const spec = specOf(definition, defaults.app, joinedDurable(this.#app, token), options);
+    const spec = specOf(definition, defaults.app, this.#prefix + token, options);
     const bound = this.#claim(definition, token, options);
     if (!consume) return bound;
     return spec.patterns.some(isWildcard)

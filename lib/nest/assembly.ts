@@ -21,29 +21,37 @@ export interface Assembly {
   readonly strategies: StrategyBinder;
   readonly correlation: Correlation;
   readonly middleware: readonly EventMiddleware[];
+  /** Those of the application. */
+  readonly modules: ModulesContainer;
+}
+
+/** What it is made of: the options, and what Nest has of the application. */
+export interface AssemblyParts {
+  readonly given: EventsModuleOptions;
+  readonly moduleRef: ModuleRef;
+  readonly modules: ModulesContainer;
+  readonly loader: LazyModuleLoader;
+  readonly http: HttpAdapterHost;
+  /** Of a test, in the place of the transport that the options select. */
+  readonly seam: TestSeam | undefined;
 }
 
 /** Connects, when everything that can be wrong without a connection has been found right. */
-export async function assemble(
-  options: EventsModuleOptions,
-  moduleRef: ModuleRef,
-  modules: ModulesContainer,
-  loader: LazyModuleLoader,
-  http: HttpAdapterHost,
-  seam?: TestSeam,
-): Promise<Assembly> {
-  const resolved = seam === undefined ? resolveOptions(options) : resolveOptions(seam.options(options), {});
+export async function assemble(parts: AssemblyParts): Promise<Assembly> {
+  const { given, moduleRef, modules, loader, http, seam } = parts;
+  const options = seam === undefined ? resolveOptions(given) : resolveOptions(seam.options(given), {});
   const logger = new Logger('Events');
-  const middleware = middlewareOf(resolved, moduleRef);
-  const correlation = createCorrelation(resolved, logger);
-  const { service, transport } = assembleEventService(resolved, middleware, logger, correlation, seam);
+  const middleware = middlewareOf(options, moduleRef);
+  const correlation = createCorrelation(options, logger);
+  const { service, transport } = assembleEventService(options, middleware, logger, correlation, seam);
   await transport.connect();
   return {
     service,
-    binder: new EventBinder(service, resolved, moduleRef, modules, loader),
-    strategies: new StrategyBinder(service, resolved, moduleRef, modules, http),
+    binder: new EventBinder(service, options, moduleRef, modules, loader),
+    strategies: new StrategyBinder(service, options, moduleRef, modules, http),
     correlation,
     middleware,
+    modules,
   };
 }
 

@@ -26,7 +26,6 @@ import { TEST_SEAM, type TestSeam } from './test-seam';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
 const ASSEMBLY = Symbol('EVENTS_ASSEMBLY');
-const SEAM = { token: TEST_SEAM, optional: true };
 
 /** A provider that makes the options of `registerAsync`. */
 export interface EventsOptionsFactory {
@@ -52,11 +51,8 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
 export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
   readonly #rpcTargets: { unsubscribe(): void } | undefined;
 
-  constructor(
-    @Inject(ASSEMBLY) private readonly assembly: Assembly,
-    modules: ModulesContainer,
-  ) {
-    this.#rpcTargets = followRpcTargets(modules, assembly.correlation);
+  constructor(@Inject(ASSEMBLY) private readonly assembly: Assembly) {
+    this.#rpcTargets = followRpcTargets(assembly.modules, assembly.correlation);
   }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -109,10 +105,17 @@ function moduleOf(
       ...rawOptions,
       {
         provide: ASSEMBLY,
-        inject: [RAW_OPTIONS, ModuleRef, ModulesContainer, LazyModuleLoader, HttpAdapterHost, SEAM],
-        useFactory: (...[given, moduleRef, modules, loader, http, seam]: Parameters<typeof assemble>) => {
+        inject: [RAW_OPTIONS, ModuleRef, ModulesContainer, LazyModuleLoader, HttpAdapterHost],
+        useFactory: (
+          given: EventsModuleOptions,
+          moduleRef: ModuleRef,
+          modules: ModulesContainer,
+          loader: LazyModuleLoader,
+          http: HttpAdapterHost,
+        ) => {
+          const seam = seamOf(modules);
           assertOnlyOne(modules, seam);
-          return assemble(given, moduleRef, modules, loader, http, seam);
+          return assemble({ given, moduleRef, modules, loader, http, seam });
         },
       },
       { provide: EventService, inject: [ASSEMBLY], useFactory: ({ service }: Assembly) => service },
@@ -150,6 +153,15 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
       useFactory: (made: EventsOptionsFactory) => made.createEventsOptions(),
     },
   ];
+}
+
+/** Looked up here: that nobody provides it is an error to Nest, made with all its text before it is passed over. */
+function seamOf(modules: ModulesContainer): TestSeam | undefined {
+  for (const { providers } of modules.values()) {
+    const seam = providers.get(TEST_SEAM);
+    if (seam !== undefined) return seam.instance as TestSeam;
+  }
+  return undefined;
 }
 
 /**

@@ -59,7 +59,8 @@ const clusterId: Check<string> = {
   // "_INBOX" would store the answers to every request on the server.
   accepts: (value): value is string =>
     typeof value === 'string' &&
-    /^[\w-]{1,100}$/.test(value) &&
+    value.length <= 100 &&
+    /^[\w-]+$/.test(value) &&
     !/-(?:retry|dlq|dlq-run)$|^_INBOX$/.test(value),
 };
 

@@ -42,8 +42,8 @@ const LOOPBACK =
 export function resolveServers(setting: Setting<unknown> | undefined): ResolvedServers {
   const { value, from } = setting ?? { value: DEFAULT_URL, from: 'url' };
   const urls = listUrls(value, from);
-  const quotable = urls.every((url) => QUOTABLE.test(url));
-  const shown = (url: string, i: number): string => (quotable ? quote(url) : `entry ${i + 1}`);
+  const shown = (url: string, i: number): string =>
+    urls.every((each) => QUOTABLE.test(each)) ? quote(url) : `entry ${i + 1}`;
   const fail = (message: string): never => {
     throw new EventsConfigurationError(from, `\`${from}\` ${message}`);
   };
