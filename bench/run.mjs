@@ -13,6 +13,7 @@ import { machine } from './harness/machine.mjs';
 import { withServer } from './harness/server.mjs';
 import { plot } from './report/plot.mjs';
 import {
+  faultLine,
   heapTable,
   latencyTable,
   machineLines,
@@ -52,7 +53,7 @@ const SUITES = {
     section(
       'JetStream, end to end',
       '256 emits in flight, file storage, acknowledged after the handler.',
-      throughputTable(STREAM, await jetStream(server, { rounds, seconds: 0.7, say })),
+      throughputTable(STREAM, await jetStream(server, { rounds, seconds: 1, say })),
     ),
   drain: async (server) =>
     section(
@@ -67,13 +68,16 @@ const SUITES = {
       latencyTable(LATENCY.core, await latency(LATENCY.core, server, { rounds, events: 80 })),
       latencyTable(LATENCY.jetStream, await latency(LATENCY.jetStream, server, { rounds, events: 80 })),
     ),
-  startUp: async (server) =>
-    section(
+  startUp: async (server) => {
+    const started = await startUp({ rounds, say });
+    return section(
       'Start-up',
       'Medians of separate processes, heap and RSS after a collection.',
-      startUpTable(await startUp({ rounds: Math.min(rounds, 7), say })),
+      startUpTable(started),
+      faultLine(started),
       restartTable(await restart(server, { restarts: Math.min(rounds, 5), say })),
-    ),
+    );
+  },
   micro: async () => section('Parts', microTable(await micro({ rounds }))),
   heap: async (server) =>
     section(

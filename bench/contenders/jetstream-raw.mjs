@@ -31,7 +31,7 @@ export async function subscriber({ url, name, options }, handled) {
   const connection = await connect({ servers: url, noAsyncTraces: options.noAsyncTraces ?? false });
   const jsm = await connection.jetstreamManager();
   await jsm.streams.add(streamConfig(name));
-  await jsm.consumers.add(name, consumerConfig(DURABLE));
+  await jsm.consumers.add(name, consumerConfig(DURABLE, `${name}.${EVENT_NAME}`));
   const consumer = await connection.jetstream().consumers.get(name, DURABLE);
   const decoder = new TextDecoder();
   let messages;

@@ -13,8 +13,9 @@ export const streamConfig = (name) => ({
   max_age: nanos(7 * DAY_MS),
   duplicate_window: nanos(2 * 60 * 1000),
 });
-export const consumerConfig = (durable_name) => ({
+export const consumerConfig = (durable_name, filter_subject) => ({
   durable_name,
+  filter_subject,
   ack_policy: 'explicit',
   ack_wait: nanos(30_000),
   max_deliver: -1,

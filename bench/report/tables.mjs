@@ -62,23 +62,30 @@ export function latencyTable(contenders, results, base = 'raw') {
 }
 
 export function startUpTable(results) {
+  const columns = [
+    ['loading, ms', ({ loading }) => loading],
+    ['start, ms', ({ start }) => start],
+    ['page faults', ({ faults }) => faults],
+    ['RSS, MB', ({ rss }) => rss / 2 ** 20],
+    ['heap, MB', ({ heap }) => heap / 2 ** 20],
+  ];
   const rows = [
     ['bare', 'the application, without this package'],
     ['without', 'package loaded, module not imported'],
     ['with', 'with the module on `memory://`'],
-  ];
-  const middle = (mode, pick) => digits(median(results[mode].map(pick)), 1);
+  ].map(([mode, title]) => [title, ...columns.map(([, pick]) => digits(median(results[mode].map(pick)), 1))]);
+  const added = columns.map(([, pick]) =>
+    range(spread(results.with.map((each, round) => pick(each) - pick(results.without[round]))), 1),
+  );
   return table(
-    ['1,000 handlers', 'loading, ms', 'start, ms', 'RSS, MB', 'heap, MB'],
-    rows.map(([mode, title]) => [
-      title,
-      middle(mode, ({ loading }) => loading),
-      middle(mode, ({ start }) => start),
-      middle(mode, ({ rss }) => rss / 2 ** 20),
-      middle(mode, ({ heap }) => heap / 2 ** 20),
-    ]),
+    ['1,000 handlers', ...columns.map(([name]) => name)],
+    [...rows, ['what the module adds, by the round', ...added]],
   );
 }
+
+/** What a page of memory takes that is touched for the first time, which differs much from machine to machine. */
+export const faultLine = (results) =>
+  `A page fault: ${digits(median(results.with.map(({ perFault }) => perFault)), 1)} µs.`;
 
 export const restartTable = ({ create, bind, idle }) =>
   table(
