@@ -4,6 +4,7 @@ import {
   durableOfRetry,
   eventNameOf,
   eventSubject,
+  memberToken,
   retrySubject,
   sanitize,
 } from '../../lib/core/names';
@@ -58,6 +59,24 @@ describe('a sanitised name', () => {
       expect(sanitize(text)).toBe(sanitize(`${text} `));
     },
   );
+
+  it.each([
+    ['Notifications', 'welcome'],
+    ['snake_case', 'run'],
+    ['Snake', '_private'],
+    ['Snake', 'snake_case'],
+    ['$Dollar', 'run'],
+    ['Größe', 'ändern'],
+    ['', 'run'],
+    ['Anonymous', ''],
+    ['a.b', 'c.d'],
+    ['x'.repeat(50), 'y'.repeat(49)],
+    ['x'.repeat(50), 'y'.repeat(50)],
+    ['x'.repeat(120), 'y'],
+    ['日本語', '中国語'],
+  ])('of a method is that of `%s.%s`, however it is made', (owner, member) => {
+    expect(memberToken(owner)(member)).toBe(sanitize(`${owner}.${member}`));
+  });
 
   it('is stable: another version of the package must find the same durables', () => {
     expect(sanitize('日本語')).toBe('x-77710aed');

@@ -276,3 +276,17 @@ describe('options of @OnEvent', () => {
     },
   );
 });
+
+describe('options that are none', () => {
+  it.each([null, 5, 'durable', []])('as %j are named where the method is decorated', (options) => {
+    const declare = (): unknown => {
+      class Careless {
+        @OnEvent('job.a', options as unknown as OnEventOptions)
+        run(_data: unknown): void {}
+      }
+      return Careless;
+    };
+    expect(declare).toThrow(EventsConfigurationError);
+    expect(declare).toThrow(/`Careless\.run` must be an object; got/);
+  });
+});

@@ -20,7 +20,7 @@ export interface EventsStrategyOptions {
 }
 
 /** Subscribes the `@EventPattern` methods that Nest has for a strategy. */
-export type StrategyBinder = (strategy: EventsStrategy) => Promise<EventSubscription[]>;
+export type BindStrategy = (strategy: EventsStrategy) => Promise<EventSubscription[]>;
 
 /**
  * Serves the `@EventPattern` methods of existing controllers from this package: durable, retried, dead-lettered.
@@ -31,7 +31,7 @@ export type StrategyBinder = (strategy: EventsStrategy) => Promise<EventSubscrip
  * `EventsModule` has to be registered in the application. Requests (`@MessagePattern`) stay with Nest's own transports.
  */
 export class EventsStrategy extends Server implements CustomTransportStrategy {
-  #bind: StrategyBinder | undefined;
+  #bind: BindStrategy | undefined;
   #subscriptions: EventSubscription[] = [];
 
   constructor(readonly options: EventsStrategyOptions = {}) {
@@ -39,7 +39,7 @@ export class EventsStrategy extends Server implements CustomTransportStrategy {
   }
 
   /** Called by the module of the application that the strategy is connected to. */
-  servedBy(bind: StrategyBinder): this {
+  servedBy(bind: BindStrategy): this {
     this.#bind = bind;
     return this;
   }
