@@ -1,18 +1,22 @@
 // Types are checked by `npm run types`; the tests are only transformed. swc emits the decorator metadata Nest needs.
+const swc = (transform) => [
+  '@swc/jest',
+  {
+    jsc: {
+      target: 'es2022',
+      parser: { syntax: 'typescript', decorators: true },
+      transform: { legacyDecorator: true, decoratorMetadata: true, ...transform },
+      keepClassNames: true,
+    },
+  },
+];
+
 const shared = {
   testEnvironment: 'node',
   transform: {
-    '^.+\\.ts$': [
-      '@swc/jest',
-      {
-        jsc: {
-          target: 'es2022',
-          parser: { syntax: 'typescript', decorators: true },
-          transform: { legacyDecorator: true, decoratorMetadata: true, useDefineForClassFields: false },
-          keepClassNames: true,
-        },
-      },
-    ],
+    // The package as tsconfig.json says, everything else as an application for ES2022 is compiled.
+    '/lib/.+\\.ts$': swc({ useDefineForClassFields: false }),
+    '^.+\\.ts$': swc({}),
   },
   moduleNameMapper: {
     '^@venta/events$': '<rootDir>/lib/index.ts',

@@ -16,8 +16,7 @@ export class BoundHandler implements SubscriptionCounters {
   private composed: Consumer | undefined = undefined;
 
   constructor(
-    /** Its identity, as in the name of its durable. */
-    readonly token: string,
+    readonly identity: string,
     readonly definition: HandlerDefinition,
     readonly options: ResolvedSubscribeOptions,
     private readonly compose: (bound: BoundHandler) => Consumer,

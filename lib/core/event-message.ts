@@ -23,7 +23,7 @@ export class EventMessage implements OutboundMessage {
   /** The body as text, and how many bytes it has. */
   readonly text: string;
   readonly bodyLength: number;
-  timeLeft?: number;
+  timeLeft: number | undefined = undefined;
   readonly #encoded: EncodedData;
   #headers: EventHeaders | undefined = undefined;
 

@@ -4,7 +4,7 @@ import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-br
 import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
-import { wildcardDurable } from './names';
+import { sanitize, wildcardDurable } from './names';
 import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
 import { NO_ENVIRONMENT, NO_SETTINGS, readSettings, valuesOf, type Check } from './settings';
 import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
@@ -38,9 +38,19 @@ export interface HandlerDefinition {
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
   readonly resultOf?: (result: unknown) => unknown;
   readonly options: SubscribeOptions;
-  /** Its identity in the name of a durable, where who defines it has made that already. Default: made of `name`. */
-  readonly token?: string;
 }
+
+/** Where a definition of this package's own has its identity, so that it is not made of its name once more. */
+export const IDENTITY = Symbol('identity');
+
+/** A definition whose name has been made a token of a durable's name: `sanitize(name)`. */
+export interface IdentifiedHandler extends HandlerDefinition {
+  readonly [IDENTITY]: string;
+}
+
+/** As durables are called after it, and by which two handlers of one service collide. */
+export const identityOf = (definition: HandlerDefinition): string =>
+  (definition as Partial<IdentifiedHandler>)[IDENTITY] ?? sanitize(definition.name);
 
 export interface SubscriptionDefaults {
   readonly app: string;

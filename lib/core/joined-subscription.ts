@@ -13,10 +13,11 @@ export class JoinedSubscription implements TransportSubscription {
     for (const each of this.all) each.limit(concurrency);
   }
 
-  /** Rejects as the first that does, when all have ended. */
+  /** Rejects when all have ended, with what each that could not be stopped says. */
   async stop(timeout: number): Promise<void> {
     const stopped = await Promise.allSettled(this.all.map((each) => promiseOf(() => each.stop(timeout))));
-    const failed = stopped.find((result) => result.status === 'rejected');
-    if (failed !== undefined) throw failed.reason;
+    const reasons = stopped.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
+    if (reasons.length > 1) throw new AggregateError(reasons, reasons.map(String).join('; '));
+    if (reasons.length > 0) throw reasons[0];
   }
 }

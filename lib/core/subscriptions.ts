@@ -3,6 +3,7 @@ import type { SubscriptionCounters } from './consumer';
 import { EventsError } from './errors';
 import { isWildcard } from './event-name';
 import {
+  identityOf,
   resolveSubscribeOptions,
   resolveSubscriptionDefaults,
   specOf,
@@ -54,7 +55,6 @@ export class Subscriptions {
   readonly #defaults: ResolvedSubscribeOptions;
   /** What the names of the service's durables begin with. */
   readonly #prefix: string;
-  /** By their identities, as in the names of durables. */
   readonly #bound = new Map<string, BoundHandler>();
   #state: 'bound' | 'started' | 'stopping' = 'bound';
 
@@ -91,18 +91,13 @@ export class Subscriptions {
     }
     const { defaults, consume } = this.#parts;
     const options = resolveSubscribeOptions(definition, this.#defaults);
-    const { token = sanitize(definition.name) } = definition;
-    const spec = specOf(definition, defaults.app, this.#prefix + token, options);
-    const bound = this.#claim(definition, token, options);
+    const identity = identityOf(definition);
+    const spec = specOf(definition, defaults.app, this.#prefix + identity, options);
+    const bound = this.#claim(definition, identity, options);
     if (!consume) return bound;
     return spec.patterns.some(isWildcard)
-      ? this.#bindTo(withoutMixture(spec), bound)
+      ? this.#bindToAll(withoutMixture(spec), bound)
       : this.#bindToOne(spec, bound);
-  }
-
-  #bindTo(specs: readonly SubscriptionSpec[], bound: BoundHandler): MaybePromise<BoundHandler> {
-    const only = specs[0] as SubscriptionSpec;
-    return specs.length === 1 ? this.#bindToOne(only, bound) : this.#bindToAll(specs, bound);
   }
 
   #bindToOne(spec: SubscriptionSpec, bound: BoundHandler): MaybePromise<BoundHandler> {
@@ -141,7 +136,7 @@ export class Subscriptions {
 
   #begin(bound: BoundHandler, transport: TransportSubscription): MaybePromise<BoundHandler> {
     // A drain or an unsubscribe may have come in between; then nobody else would stop it.
-    if (this.#bound.get(bound.token) !== bound || this.#state === 'stopping') {
+    if (this.#bound.get(bound.identity) !== bound || this.#state === 'stopping') {
       const what = `'${bound.definition.name}' was unsubscribed while it was being subscribed`;
       return this.#end(bound, transport, new EventsError('closed', what));
     }
@@ -163,25 +158,25 @@ export class Subscriptions {
   }
 
   #release(bound: BoundHandler): void {
-    if (this.#bound.get(bound.token) === bound) this.#bound.delete(bound.token);
+    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
     bound.breaker?.stop();
   }
 
   /** @throws EventsError `unknown_event`, `duplicate_handler` */
-  #claim(definition: HandlerDefinition, token: string, options: ResolvedSubscribeOptions): BoundHandler {
+  #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): BoundHandler {
     const { name, patterns } = definition;
     const { assertKnown } = this.#parts;
     if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
-    const other = this.#bound.get(token);
+    const other = this.#bound.get(identity);
     if (other !== undefined) {
       throw new EventsError(
         'duplicate_handler',
-        `two handlers have the identity '${token}': '${other.definition.name}' (${other.definition.patterns.join(', ')}) and ` +
+        `two handlers have the identity '${identity}': '${other.definition.name}' (${other.definition.patterns.join(', ')}) and ` +
           `'${name}' (${patterns.join(', ')}); give one of them another \`name\``,
       );
     }
-    const bound = new BoundHandler(token, definition, options, this.#compose);
-    this.#bound.set(token, bound);
+    const bound = new BoundHandler(identity, definition, options, this.#compose);
+    this.#bound.set(identity, bound);
     return bound;
   }
 
@@ -221,7 +216,7 @@ export class Subscriptions {
 
   async #unsubscribe(bound: BoundHandler): Promise<void> {
     // Ended before; the identity may be another subscription's by now.
-    if (this.#bound.get(bound.token) !== bound) return;
+    if (this.#bound.get(bound.identity) !== bound) return;
     bound.breaker?.stop();
     const stopped = this.#stop(bound);
     const { name } = bound.definition;
@@ -236,6 +231,6 @@ export class Subscriptions {
     const { shutdownTimeout } = this.#parts;
     await bound.transport?.stop(shutdownTimeout);
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
-    if (this.#bound.get(bound.token) === bound) this.#bound.delete(bound.token);
+    if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
   }
 }

@@ -11,49 +11,61 @@ import { resolveOptions, type ResolvedOptions } from './options/resolve-options'
 import { ProvidedMiddleware } from './provided-middleware';
 import type { TestSeam } from './test-seam';
 
-/**
- * What the module is made of. One provider for all of it: ten of them, with thirty dependencies between them, were a tenth of
- * what a thousand handlers add to the start.
- */
-export interface Assembly {
-  readonly service: EventService;
-  readonly binder: EventBinder;
-  readonly strategies: StrategyBinder;
-  readonly correlation: Correlation;
-  readonly middleware: readonly EventMiddleware[];
-  /** Those of the application. */
-  readonly modules: ModulesContainer;
-}
-
-/** What it is made of: the options, and what Nest has of the application. */
-export interface AssemblyParts {
-  readonly given: EventsModuleOptions;
+/** What Nest has of an application. */
+export interface Application {
   readonly moduleRef: ModuleRef;
   readonly modules: ModulesContainer;
   readonly loader: LazyModuleLoader;
   readonly http: HttpAdapterHost;
-  /** Of a test, in the place of the transport that the options select. */
-  readonly seam: TestSeam | undefined;
 }
 
-/** Connects, when everything that can be wrong without a connection has been found right. */
-export async function assemble(parts: AssemblyParts): Promise<Assembly> {
-  const { given, moduleRef, modules, loader, http, seam } = parts;
-  const options = seam === undefined ? resolveOptions(given) : resolveOptions(seam.options(given), {});
-  const logger = new Logger('Events');
-  const middleware = middlewareOf(options, moduleRef);
-  const correlation = createCorrelation(options, logger);
-  const { service, transport } = assembleEventService(options, middleware, logger, correlation, seam);
-  await transport.connect();
-  return {
-    service,
-    binder: new EventBinder(service, options, moduleRef, modules, loader),
-    strategies: new StrategyBinder(service, options, moduleRef, modules, http),
-    correlation,
-    middleware,
-    modules,
-  };
-}
+/**
+ * What the module is made of, but for the `EventService`, which a test may provide itself. One provider for all of it: ten, with
+ * thirty dependencies between them, were a tenth of what a thousand handlers add to the start.
+ */
+export class Assembly {
+  readonly middleware: readonly EventMiddleware[];
+  readonly correlation: Correlation;
+  readonly #options: ResolvedOptions;
+  readonly #logger = new Logger('Events');
+  #strategies: StrategyBinder | undefined;
 
-const middlewareOf = ({ middleware }: ResolvedOptions, moduleRef: ModuleRef): EventMiddleware[] =>
-  middleware.map((each) => (typeof each === 'function' ? new ProvidedMiddleware(each, moduleRef) : each));
+  /**
+   * Everything that can be wrong without a connection is found here, before there is one.
+   * @param seam of a test, in the place of the transport that the options select
+   * @throws EventsConfigurationError naming the option or the variable that is wrong
+   */
+  constructor(
+    given: EventsModuleOptions,
+    readonly application: Application,
+    private readonly seam: TestSeam | undefined,
+  ) {
+    const options = seam === undefined ? resolveOptions(given) : resolveOptions(seam.options(given), {});
+    this.#options = options;
+    this.middleware = options.middleware.map((each) =>
+      typeof each === 'function' ? new ProvidedMiddleware(each, application.moduleRef) : each,
+    );
+    this.correlation = createCorrelation(options, this.#logger);
+  }
+
+  async connected(): Promise<EventService> {
+    const { service, transport } = assembleEventService(
+      this.#options,
+      this.middleware,
+      this.#logger,
+      this.correlation,
+      this.seam,
+    );
+    await transport.connect();
+    return service;
+  }
+
+  binder(service: EventService): EventBinder {
+    return new EventBinder(service, this.#options, this.application);
+  }
+
+  /** One for the application: it tells strategies of itself. */
+  strategyBinder(service: EventService): StrategyBinder {
+    return (this.#strategies ??= new StrategyBinder(service, this.#options, this.application));
+  }
+}

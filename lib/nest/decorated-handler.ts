@@ -1,23 +1,25 @@
 import type { EventHandler } from '../core/event-map';
-import type { HandlerDefinition, SubscribeOptions } from '../core/handler-definition';
+import { IDENTITY, type IdentifiedHandler, type SubscribeOptions } from '../core/handler-definition';
 import type { Method } from './enhancers/enhanced-handler';
 import { resultOf } from './enhancers/interceptors';
 import { direct, type HandlerOwner, type HandlerPlace } from './handler-binder';
-import type { OnEventMetadata } from './on-event.decorator';
+import type { DeclaredHandler } from './handler-definitions';
 
 /** A handler that a decorator declares, and where it is: one object for both, since there may be a thousand. */
-export class DecoratedHandler implements HandlerPlace, HandlerDefinition {
-  /** What enhancers make of the method. Default: nothing, it is called as it is. */
-  enhanced: EventHandler | undefined = undefined;
+export class DecoratedHandler implements HandlerPlace, IdentifiedHandler {
+  readonly [IDENTITY]: string;
+  private made: EventHandler | undefined = undefined;
 
   constructor(
     readonly owner: HandlerOwner,
     readonly methodName: string,
     readonly method: Method,
     readonly name: string,
-    readonly token: string,
-    private readonly declared: OnEventMetadata,
-  ) {}
+    identity: string,
+    private readonly declared: DeclaredHandler,
+  ) {
+    this[IDENTITY] = identity;
+  }
 
   get patterns(): readonly string[] {
     return this.declared.patterns;
@@ -27,17 +29,23 @@ export class DecoratedHandler implements HandlerPlace, HandlerDefinition {
     return this.declared.options;
   }
 
-  /** Made when it is read, which is at the first event. */
+  /** The method as it is, unless it was told otherwise; made when it is read, which is at the first event. */
   get handler(): EventHandler {
-    return this.enhanced ?? direct(this);
+    return (this.made ??= direct(this));
   }
 
   get resultOf(): typeof resultOf {
     return resultOf;
   }
 
-  /** For messages. */
-  get place(): string {
+  /** @param enhanced what enhancers make of the method */
+  with(enhanced: EventHandler): this {
+    this.made = enhanced;
+    return this;
+  }
+
+  /** Where it is, for messages. */
+  describe(): string {
     const { type, module } = this.owner;
     return `${type.name}.${this.methodName} of module ${module.metatype.name}`;
   }

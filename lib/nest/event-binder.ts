@@ -1,10 +1,9 @@
-import type { LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { Module } from '@nestjs/core/injector/module';
-import type { EventHandler } from '../core/event-map';
 import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
+import type { Application } from './assembly';
 import type { DecoratedHandler } from './decorated-handler';
 import { EventExplorer } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
@@ -21,9 +20,7 @@ export class EventBinder {
   constructor(
     private readonly service: EventService,
     { globalEnhancers, guardDenied }: ResolvedOptions,
-    moduleRef: ModuleRef,
-    modules: ModulesContainer,
-    loader: LazyModuleLoader,
+    { moduleRef, modules, loader }: Application,
   ) {
     // Nest keeps the enhancers of the application where only the container leads to.
     const globals = globalEnhancers ? moduleRef['container'].applicationConfig : undefined;
@@ -51,11 +48,6 @@ export class EventBinder {
   /** A promise only where enhancers have to be made. */
   #definitionOf(found: DecoratedHandler): MaybePromise<HandlerDefinition> {
     const enhanced = this.#handlers.bindEnhanced(found);
-    return enhanced === undefined ? found : this.#withEnhancers(found, enhanced);
-  }
-
-  async #withEnhancers(found: DecoratedHandler, enhanced: Promise<EventHandler>): Promise<HandlerDefinition> {
-    found.enhanced = await enhanced;
-    return found;
+    return enhanced === undefined ? found : enhanced.then((made) => found.with(made));
   }
 }

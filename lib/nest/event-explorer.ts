@@ -1,15 +1,16 @@
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
+import { IDENTITY } from '../core/handler-definition';
 import { memberToken, sanitize } from '../core/names';
 import { DecoratedHandler } from './decorated-handler';
 import { decoratedMethods, type DecoratedMethod } from './decorated-methods';
 import type { HandlerOwner } from './handler-binder';
-import { handlerName, joinedDecorators } from './handler-definitions';
+import { declaredHandlers, handlerName, type DeclaredHandler } from './handler-definitions';
 import { ON_EVENT_METADATA, type OnEventMetadata } from './on-event.decorator';
 
 /** Finds the methods that `@OnEvent` marks. Reads only; what was found once is not found again. */
 export class EventExplorer {
-  /** By their identities, as in the names of durables. */
+  /** By their identities. */
   readonly #found = new Map<string, DecoratedHandler>();
   readonly #explored = new Set<Module>();
 
@@ -40,15 +41,15 @@ export class EventExplorer {
   ): void {
     const className = owner.type.name;
     const prefix = `${className}.`;
-    const tokenOf = memberToken(className);
+    const identityOf = memberToken(className);
     methods.forEach(({ meta, discoveredMethod: { methodName, handler: method } }) => {
       const defaultName = prefix + methodName;
-      const decorators = joinedDecorators(defaultName, meta);
-      for (let i = 0; i < decorators.length; i++) {
-        const declared = decorators[i] as OnEventMetadata;
+      const handlers = declaredHandlers(defaultName, meta);
+      for (let i = 0; i < handlers.length; i++) {
+        const declared = handlers[i] as DeclaredHandler;
         const name = handlerName(defaultName, declared.options);
-        const token = name === defaultName ? tokenOf(methodName) : sanitize(name);
-        const handler = new DecoratedHandler(owner, methodName, method, name, token, declared);
+        const identity = name === defaultName ? identityOf(methodName) : sanitize(name);
+        const handler = new DecoratedHandler(owner, methodName, method, name, identity, declared);
         if (this.#claim(handler)) found.push(handler);
       }
     });
@@ -56,18 +57,18 @@ export class EventExplorer {
 
   /** Takes back what could not be bound, so that it is found when its module is explored again. */
   release(handlers: readonly DecoratedHandler[]): void {
-    for (const { token, owner } of handlers) {
-      this.#found.delete(token);
+    for (const { owner, [IDENTITY]: identity } of handlers) {
+      this.#found.delete(identity);
       this.#explored.delete(owner.module);
     }
   }
 
   /** @returns `false` if it was found before, in a module of which another handler could not be bound */
   #claim(handler: DecoratedHandler): boolean {
-    const { name, token, owner, methodName } = handler;
-    const known = this.#found.get(token);
+    const { name, owner, methodName, [IDENTITY]: identity } = handler;
+    const known = this.#found.get(identity);
     if (known === undefined) {
-      this.#found.set(token, handler);
+      this.#found.set(identity, handler);
       return true;
     }
     // The owner is another object then; two handlers of one method, found together, have the same.
@@ -76,7 +77,7 @@ export class EventExplorer {
     if (foundEarlier) return false;
     throw new EventsConfigurationError(
       'name',
-      `two handlers have the identity '${name}': ${known.place}, and ${handler.place}. Give one of them another ` +
+      `two handlers have the identity '${name}': ${known.describe()}, and ${handler.describe()}. Give one of them another ` +
         '`name`; if it is the same class provided in two modules, provide it in one and export it',
     );
   }

@@ -1,5 +1,4 @@
 import {
-  Inject,
   Module,
   type DynamicModule,
   type FactoryProvider,
@@ -15,9 +14,10 @@ import { HttpAdapterHost, LazyModuleLoader, ModuleRef, ModulesContainer } from '
 import { DeadLetterService } from '../core/dead-letter-service';
 import { EventsConfigurationError } from '../core/errors';
 import { EventService } from '../core/event-service';
-import { assemble, type Assembly } from './assembly';
+import { Assembly } from './assembly';
 import { EventsClient } from './bridge/events-client';
 import { EventsStrategy } from './bridge/events-strategy';
+import type { EventBinder } from './event-binder';
 import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
 import { followRpcTargets } from './edge/rpc-origin';
 import type { EventsModuleOptions } from './options/options';
@@ -25,7 +25,6 @@ import { ProvidedMiddleware } from './provided-middleware';
 import { TEST_SEAM, type TestSeam } from './test-seam';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
-const ASSEMBLY = Symbol('EVENTS_ASSEMBLY');
 
 /** A provider that makes the options of `registerAsync`. */
 export interface EventsOptionsFactory {
@@ -49,10 +48,16 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
  */
 @Module({})
 export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
+  readonly #binder: EventBinder;
   readonly #rpcTargets: { unsubscribe(): void } | undefined;
 
-  constructor(@Inject(ASSEMBLY) private readonly assembly: Assembly) {
-    this.#rpcTargets = followRpcTargets(assembly.modules, assembly.correlation);
+  constructor(
+    private readonly assembly: Assembly,
+    private readonly service: EventService,
+  ) {
+    this.#binder = assembly.binder(service);
+    assembly.strategyBinder(service);
+    this.#rpcTargets = followRpcTargets(assembly.application.modules, assembly.correlation);
   }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -72,15 +77,15 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
-    const { service, binder, middleware } = this.assembly;
     try {
-      for (const each of middleware) if (each instanceof ProvidedMiddleware) await each.resolve(true);
-      await binder.start();
-      service.start();
-      void service.reportOrphans();
+      for (const each of this.assembly.middleware)
+        if (each instanceof ProvidedMiddleware) await each.resolve(true);
+      await this.#binder.start();
+      this.service.start();
+      void this.service.reportOrphans();
     } catch (error) {
       // The application does not start, and nobody may ever close it: leave no connection behind.
-      await service.drain();
+      await this.service.drain();
       throw error;
     }
   }
@@ -88,7 +93,7 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
   /** Runs before everybody else's: handlers finish while what they depend on is still there. */
   async onModuleDestroy(): Promise<void> {
     this.#rpcTargets?.unsubscribe();
-    await this.assembly.service.drain();
+    await this.service.drain();
   }
 }
 
@@ -104,7 +109,7 @@ function moduleOf(
     providers: [
       ...rawOptions,
       {
-        provide: ASSEMBLY,
+        provide: Assembly,
         inject: [RAW_OPTIONS, ModuleRef, ModulesContainer, LazyModuleLoader, HttpAdapterHost],
         useFactory: (
           given: EventsModuleOptions,
@@ -115,20 +120,25 @@ function moduleOf(
         ) => {
           const seam = seamOf(modules);
           assertOnlyOne(modules, seam);
-          return assemble({ given, moduleRef, modules, loader, http, seam });
+          return new Assembly(given, { moduleRef, modules, loader, http }, seam);
         },
       },
-      { provide: EventService, inject: [ASSEMBLY], useFactory: ({ service }: Assembly) => service },
+      {
+        provide: EventService,
+        inject: [Assembly],
+        useFactory: (assembly: Assembly) => assembly.connected(),
+      },
       {
         provide: DeadLetterService,
-        inject: [ASSEMBLY],
-        useFactory: ({ service }: Assembly) => service.deadLetters,
+        inject: [EventService],
+        useFactory: (service: EventService) => service.deadLetters,
       },
       EventsClient,
       {
         provide: EventsStrategy,
-        inject: [ASSEMBLY],
-        useFactory: ({ strategies }: Assembly) => new EventsStrategy().servedBy(strategies.bind),
+        inject: [Assembly, EventService],
+        useFactory: (assembly: Assembly, service: EventService) =>
+          new EventsStrategy().servedBy(assembly.strategyBinder(service).bind),
       },
     ],
     exports: [EventService, DeadLetterService, EventsClient, EventsStrategy],
@@ -157,8 +167,8 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
 
 /** Looked up here: that nobody provides it is an error to Nest, made with all its text before it is passed over. */
 function seamOf(modules: ModulesContainer): TestSeam | undefined {
-  for (const { providers } of modules.values()) {
-    const seam = providers.get(TEST_SEAM);
+  for (const { providers, isGlobal } of modules.values()) {
+    const seam = isGlobal ? providers.get(TEST_SEAM) : undefined;
     if (seam !== undefined) return seam.instance as TestSeam;
   }
   return undefined;

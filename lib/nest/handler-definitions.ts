@@ -1,34 +1,45 @@
 import { text } from '../core/checks';
 import { EventsConfigurationError } from '../core/errors';
 import type { SubscribeOptions } from '../core/handler-definition';
-import { wrong } from '../core/settings';
+import { isObject, wrong } from '../core/settings';
 import type { OnEventMetadata } from './on-event.decorator';
+
+/** What one method asks for: patterns that share their options, each once. */
+export interface DeclaredHandler {
+  readonly patterns: readonly string[];
+  readonly options: SubscribeOptions;
+}
 
 /**
  * What the decorators of one method ask for: those with the same options are one handler. Different options are different
- * handlers, which need names of their own.
+ * handlers, which need names of their own. Takes what any copy of this package wrote.
  * @param defaultName `Class.method`
  * @throws EventsConfigurationError naming the method
  */
-export const joinedDecorators = (
+export function declaredHandlers(
   defaultName: string,
   decorators: readonly OnEventMetadata[],
-): readonly OnEventMetadata[] =>
-  // Most methods have one, which needs no comparison.
-  decorators.length === 1 ? decorators : joined(defaultName, decorators);
+): readonly DeclaredHandler[] {
+  const only = decorators[0];
+  if (only === undefined || decorators.length > 1) return joined(defaultName, decorators);
+  const { patterns, options } = only;
+  // Most methods have one decorator with one pattern, which says what they ask for as it is.
+  const declared = subscribeOptionsOf(options);
+  return declared === options && patterns.length === 1
+    ? decorators
+    : [{ patterns: [...new Set(patterns)], options: declared }];
+}
 
-function joined(defaultName: string, decorators: readonly OnEventMetadata[]): OnEventMetadata[] {
-  const groups = new Map<string, { patterns: string[]; options: SubscribeOptions }>();
-  for (const { patterns, options } of decorators) {
+function joined(defaultName: string, decorators: readonly OnEventMetadata[]): DeclaredHandler[] {
+  const groups = new Map<string, { patterns: Set<string>; options: SubscribeOptions }>();
+  for (const { patterns, options: declared } of decorators) {
+    const options = subscribeOptionsOf(declared);
     const key = JSON.stringify(sorted(options));
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { patterns: [...patterns], options });
-    else group.patterns.push(...patterns);
+    if (group === undefined) groups.set(key, { patterns: new Set(patterns), options });
+    else for (const pattern of patterns) group.patterns.add(pattern);
   }
-  const handlers = [...groups.values()].map(({ patterns, options }) => ({
-    patterns: [...new Set(patterns)],
-    options,
-  }));
+  const handlers = [...groups.values()];
   const names = handlers.map(({ options }) => handlerName(defaultName, options));
   const twice = names.find((name, i) => names.indexOf(name) !== i);
   if (twice !== undefined) {
@@ -38,13 +49,23 @@ function joined(defaultName: string, decorators: readonly OnEventMetadata[]): On
         'give each its own `name`, or make the options equal',
     );
   }
-  return handlers;
+  return handlers.map(({ patterns, options }) => ({ patterns: [...patterns], options }));
 }
 
-/** @throws EventsConfigurationError naming the method if its `name` is none */
-export function handlerName(defaultName: string, { name = defaultName }: SubscribeOptions): string {
+/**
+ * @param options what is no object is refused where it is read
+ * @throws EventsConfigurationError naming the method if its `name` is none
+ */
+export function handlerName(defaultName: string, options: SubscribeOptions): string {
+  const name = isObject(options) && options.name !== undefined ? options.name : defaultName;
   if (name !== defaultName && !text.accepts(name)) throw wrong(`${defaultName}.name`, text.allowed, name);
   return name;
+}
+
+function subscribeOptionsOf(declared: OnEventMetadata['options']): SubscribeOptions {
+  if (!isObject(declared) || !Object.hasOwn(declared, 'decorated')) return declared;
+  const { decorated: _typesOnly, ...options } = declared;
+  return options;
 }
 
 const sorted = (value: unknown): unknown =>

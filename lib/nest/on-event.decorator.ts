@@ -1,7 +1,7 @@
 import { EventsConfigurationError } from '../core/errors';
 import type { EventHandler, HandledData, Subscribable } from '../core/event-map';
 import type { SubscribeOptions } from '../core/handler-definition';
-import { isObject, NO_SETTINGS, wrong } from '../core/settings';
+import { NO_SETTINGS } from '../core/settings';
 
 /** Where the decorator leaves what it was told. */
 export const ON_EVENT_METADATA = Symbol.for('@venta/events/on-event');
@@ -16,9 +16,8 @@ export interface OnEventOptions extends SubscribeOptions {
 
 /** One `@OnEvent` on a method. */
 export interface OnEventMetadata {
-  /** Each once. */
   readonly patterns: readonly string[];
-  readonly options: SubscribeOptions;
+  readonly options: OnEventOptions;
 }
 
 /** A decorator for methods that can take this data; any other method is a compile error. */
@@ -60,18 +59,10 @@ export function OnEvent(
           `${String(key)}, where Nest does not find it: use a method of the instance with an ordinary name`,
       );
     }
-    if (!isObject(options)) throw wrong(`${target.constructor.name}.${key}`, 'an object', options);
     const method = (descriptor as PropertyDescriptor).value as object;
     const earlier = (Reflect.getOwnMetadata(ON_EVENT_METADATA, method) ?? []) as OnEventMetadata[];
-    const patterns = typeof event === 'string' ? [event] : [...new Set(event)];
-    const added: OnEventMetadata = { patterns, options: subscribeOptionsOf(options) };
+    const added: OnEventMetadata = { patterns: typeof event === 'string' ? [event] : [...event], options };
     // Decorators run from the last to the first; the list reads as the source does.
     Reflect.defineMetadata(ON_EVENT_METADATA, [added, ...earlier], method);
   };
-}
-
-function subscribeOptionsOf(options: OnEventOptions): SubscribeOptions {
-  if (options.decorated === undefined) return options;
-  const { decorated: _typesOnly, ...rest } = options;
-  return rest;
 }

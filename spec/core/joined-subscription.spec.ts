@@ -22,7 +22,7 @@ describe('subscriptions joined to one', () => {
     expect(calls).toEqual(['start a', 'start b', 'limit a 0', 'limit b 0', 'stop a 500', 'stop b 500']);
   });
 
-  it('are all stopped, though one of them throws and one rejects, and the first reason is told when all have ended', async () => {
+  it('are all stopped, though one of them throws and one rejects, and each reason is told when all have ended', async () => {
     const ended: string[] = [];
     const joined = new JoinedSubscription([
       fake('rejecting', () => Promise.reject(new Error('rejected'))),
@@ -34,7 +34,7 @@ describe('subscriptions joined to one', () => {
         ended.push('slow');
       }),
     ]);
-    await expect(joined.stop(1)).rejects.toThrow('rejected');
+    await expect(joined.stop(1)).rejects.toThrow('Error: rejected; Error: thrown');
     expect(calls).toHaveLength(3);
     expect(ended).toEqual(['slow']);
   });

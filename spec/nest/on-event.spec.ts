@@ -277,16 +277,52 @@ describe('options of @OnEvent', () => {
   );
 });
 
-describe('options that are none', () => {
-  it.each([null, 5, 'durable', []])('as %j are named where the method is decorated', (options) => {
-    const declare = (): unknown => {
+describe('options', () => {
+  it.each([null, 5, 'durable', []])(
+    'that are %j are refused at the start, naming the method',
+    async (options) => {
       class Careless {
         @OnEvent('job.a', options as unknown as OnEventOptions)
         run(_data: unknown): void {}
       }
-      return Careless;
-    };
-    expect(declare).toThrow(EventsConfigurationError);
-    expect(declare).toThrow(/`Careless\.run` must be an object; got/);
+      const app = await compile({ providers: [Careless] });
+      const error = await app.init().catch((reason: unknown) => reason);
+      expect(error).toBeInstanceOf(EventsConfigurationError);
+      expect((error as Error).message).toMatch(/`Careless\.run` must be an object; got/);
+    },
+  );
+
+  it('that are undefined count as not given, `decorated` too, and one that is shared may be completed later', async () => {
+    const shared: OnEventOptions & { decorated: true } = { decorated: true };
+    class Jobs {
+      @OnEvent('job.a', { concurrency: 2, decorated: undefined })
+      one(_data: unknown): void {}
+      @OnEvent(['job.b', 'job.b'], shared)
+      two(_data: unknown): void {}
+      @OnEvent('job.a', { decorated: undefined })
+      @OnEvent('job.c')
+      three(_data: unknown): void {}
+    }
+    shared.name = 'late';
+    const app = await start({ providers: [Jobs] });
+    expect(app.get(EventService).status.subscriptions).toMatchObject([
+      { name: 'Jobs.one', patterns: ['job.a'] },
+      { name: 'late', patterns: ['job.b'] },
+      { name: 'Jobs.three', patterns: ['job.a', 'job.c'] },
+    ]);
   });
+
+  it.each([undefined, null])(
+    'an event that is %j is refused where it is declared: a circular import, mostly',
+    (event) => {
+      const declare = (): unknown => {
+        class Jobs {
+          @OnEvent(event as unknown as 'job.a')
+          run(_data: unknown): void {}
+        }
+        return Jobs;
+      };
+      expect(declare).toThrow(TypeError);
+    },
+  );
 });

@@ -1,8 +1,9 @@
 import { Logger } from '@nestjs/common';
-import type { ApplicationConfig, HttpAdapterHost, ModuleRef, ModulesContainer } from '@nestjs/core';
+import type { ApplicationConfig } from '@nestjs/core';
 import { RequestContextHost } from '@nestjs/microservices/context/request-context-host';
 import type { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';
+import type { Application } from '../assembly';
 import { EnhancerResolver } from '../enhancers/enhancer-resolver';
 import { resultOf } from '../enhancers/interceptors';
 import { HandlerBinder, type HandlerView } from '../handler-binder';
@@ -25,10 +26,9 @@ export class StrategyBinder {
   constructor(
     private readonly service: EventService,
     private readonly options: ResolvedOptions,
-    private readonly moduleRef: ModuleRef,
-    private readonly modules: ModulesContainer,
-    private readonly http: HttpAdapterHost,
+    private readonly application: Application,
   ) {
+    const { modules } = application;
     // Nest tells of each strategy when it is connected; versions before 11.1.4 do not.
     modules.getRpcTargetRegistry?.<unknown>().subscribe((target) => {
       if (target instanceof EventsStrategy) target.servedBy(this.bind);
@@ -38,11 +38,12 @@ export class StrategyBinder {
 
   /** @throws the first error of a handler that could not be subscribed */
   readonly bind = async (strategy: EventsStrategy): Promise<EventSubscription[]> => {
+    const { moduleRef, modules } = this.application;
     const { handlers, globalEnhancers = this.#globalEnhancers } = strategy.options;
-    const config = this.moduleRef['container'].applicationConfig as ApplicationConfig;
+    const config = moduleRef['container'].applicationConfig as ApplicationConfig;
     const globals = globalEnhancers ? config : undefined;
     const binder = new HandlerBinder(new EnhancerResolver(globals), this.options.guardDenied, RPC_VIEW);
-    const methods = patternMethods(strategy, this.modules.values());
+    const methods = patternMethods(strategy, modules.values());
     for (const warning of [
       ...unansweredRequests(strategy, this.#hasOtherTransports),
       ...(globalEnhancers || strategy.options.globalEnhancers === false || methods.length === 0
@@ -67,7 +68,7 @@ export class StrategyBinder {
 
   get #globalEnhancers(): boolean {
     // What a microservice has on its own is all there is; an application with HTTP shares what is meant for requests.
-    const { httpAdapter } = this.http as { httpAdapter: unknown };
+    const { httpAdapter } = this.application.http as { httpAdapter: unknown };
     return httpAdapter == null || this.options.globalEnhancers;
   }
 }

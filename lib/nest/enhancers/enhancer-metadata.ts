@@ -32,14 +32,23 @@ const NO_ENHANCERS: DeclaredEnhancers = Object.freeze({
   filters: NOTHING,
 });
 
-/** What methods inherit from, and classes that extend nothing. */
+/** What methods inherit from, and classes that extend nothing by `extends`. */
 const PLAIN: ReadonlySet<unknown> = new Set([Function.prototype, Object.getPrototypeOf(async () => {})]);
 
-/** As `Reflect.getMetadata`, which looks at all that a target inherits from, except where that is nobody's. */
+/**
+ * As `Reflect.getMetadata`, which looks at all that a target inherits from, except where there is nothing to inherit. It finds
+ * base classes by their prototypes as well (`util.inherits`).
+ */
 export const metadataOf = (key: string, target: object, property?: string): unknown =>
-  PLAIN.has(Object.getPrototypeOf(target))
+  PLAIN.has(Object.getPrototypeOf(target)) && hasNoBase((target as { prototype?: object }).prototype)
     ? Reflect.getOwnMetadata(key, target, property as string)
     : Reflect.getMetadata(key, target, property as string);
+
+function hasNoBase(prototype: object | undefined): boolean {
+  if (prototype === undefined) return true; // of a method
+  const base = Object.getPrototypeOf(prototype) as object | null;
+  return base === Object.prototype || base === null;
+}
 
 /** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on a class or on a method. */
 export function enhancersOn(target: object): DeclaredEnhancers {

@@ -68,9 +68,6 @@ const TLS = {
   handshakeFirst: flag,
 } satisfies Record<keyof TlsOptions, Check<unknown>>;
 
-/** What is resolved where nothing is given, and where no variable counts. */
-export const NO_CONNECTION: ResolvedConnection = Object.freeze({ allowInsecurePassword: false });
-
 type Credentials = Omit<ResolvedConnection, 'tls' | 'allowInsecurePassword'>;
 
 /** @throws EventsConfigurationError naming the option or variable; never quotes a secret */
@@ -91,8 +88,16 @@ export function resolveConnection(
         '`connection.tls`, or set `connection.allowInsecurePassword: true` where the network is trusted',
     );
   }
+  return redacting(credentials, tls, allowInsecurePassword);
+}
+
+/** Whoever logs the options must not log the password. */
+function redacting(
+  credentials: Credentials,
+  tls: TlsOptions | undefined,
+  allowInsecurePassword: boolean,
+): ResolvedConnection {
   const connection = { ...credentials, ...(tls && { tls }), allowInsecurePassword };
-  // Whoever logs the options must not log the password.
   const redacted = (): object => ({
     methods: Object.keys(credentials),
     tls: tls !== undefined,
@@ -102,6 +107,9 @@ export function resolveConnection(
   Object.defineProperty(connection, inspect.custom, { value: redacted });
   return Object.freeze(connection);
 }
+
+/** What is resolved where nothing is given, and where no variable counts. */
+export const NO_CONNECTION = redacting({}, undefined, false);
 
 /** The one method: an explicit one hides those of the environment, two on one level are a mistake. */
 function resolveCredentials(

@@ -117,7 +117,7 @@ export class MemorySubscription implements TransportSubscription, Member {
   private finishWithin(timeout: number): void {
     const { clock } = this.host;
     const deadline = clock.now() + timeout;
-    if (this.deadline !== undefined && deadline >= this.deadline) return;
+    if (deadline >= (this.deadline ?? Infinity)) return;
     this.deadline = deadline;
     this.cancelDeadline?.();
     this.cancelDeadline = clock.after(timeout, () => this.finish());

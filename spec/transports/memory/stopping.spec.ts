@@ -51,6 +51,19 @@ describe('stopping a memory subscription', () => {
     expect(setup.clock.waiting).toBe(0);
   });
 
+  it('waits without a bound where it is given none', async () => {
+    const leaving = await Handler.holding(app);
+    await publish('a');
+    await leaving.received(1);
+    const stopping = leaving.subscription.stop(Infinity);
+    expect(setup.clock.waiting).toBe(0);
+    leaving.settle(ACK);
+    await stopping;
+    const successor = await Handler.on(app);
+    await publish('b');
+    expect(await successor.received(1)).toEqual(['b']);
+  });
+
   it('hands back what fails for good meanwhile', async () => {
     const leaving = await Handler.holding(app);
     await publish('a');
