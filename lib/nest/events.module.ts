@@ -1,4 +1,5 @@
 import {
+  Inject,
   Module,
   type DynamicModule,
   type FactoryProvider,
@@ -48,16 +49,20 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
  */
 @Module({})
 export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
+  readonly #assembly: Assembly;
   readonly #binder: EventBinder;
   readonly #rpcTargets: { unsubscribe(): void } | undefined;
 
+  /** @param assembly what it is made of, which is no part of what this package promises */
   constructor(
-    private readonly assembly: Assembly,
+    @Inject(Assembly) assembly: object,
     private readonly service: EventService,
   ) {
-    this.#binder = assembly.binder(service);
-    assembly.strategyBinder(service);
-    this.#rpcTargets = followRpcTargets(assembly.application.modules, assembly.correlation);
+    this.#assembly = assembly as Assembly;
+    const { application, correlation } = this.#assembly;
+    this.#binder = this.#assembly.binder(service);
+    this.#assembly.strategyBinder(service);
+    this.#rpcTargets = followRpcTargets(application.modules, correlation);
   }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -72,13 +77,13 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** Called by Nest in applications that serve HTTP, and in no others. */
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(httpOrigin(this.assembly.correlation)).forRoutes(EVERY_ROUTE);
+    consumer.apply(httpOrigin(this.#assembly.correlation)).forRoutes(EVERY_ROUTE);
   }
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
     try {
-      for (const each of this.assembly.middleware)
+      for (const each of this.#assembly.middleware)
         if (each instanceof ProvidedMiddleware) await each.resolve(true);
       await this.#binder.start();
       this.service.start();

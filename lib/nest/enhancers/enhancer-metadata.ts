@@ -36,27 +36,28 @@ const NO_ENHANCERS: DeclaredEnhancers = Object.freeze({
 const PLAIN: ReadonlySet<unknown> = new Set([Function.prototype, Object.getPrototypeOf(async () => {})]);
 
 /**
- * As `Reflect.getMetadata`, which looks at all that a target inherits from, except where there is nothing to inherit. It finds
- * base classes by their prototypes as well (`util.inherits`).
+ * How to look for metadata of a class or a method: also at what it inherits from, as `Reflect.getMetadata` does, unless there is
+ * nothing. That finds base classes by their prototypes as well (`util.inherits`).
  */
-export const metadataOf = (key: string, target: object, property?: string): unknown =>
-  PLAIN.has(Object.getPrototypeOf(target)) && hasNoBase((target as { prototype?: object }).prototype)
-    ? Reflect.getOwnMetadata(key, target, property as string)
-    : Reflect.getMetadata(key, target, property as string);
+export function metadataOf(target: object): (key: string, target: object, property: string) => unknown {
+  const inherits =
+    !PLAIN.has(Object.getPrototypeOf(target)) || hasBase((target as { prototype?: object }).prototype);
+  return inherits ? Reflect.getMetadata : Reflect.getOwnMetadata;
+}
 
-function hasNoBase(prototype: object | undefined): boolean {
-  if (prototype === undefined) return true; // of a method
+function hasBase(prototype: object | undefined): boolean {
+  if (prototype === undefined) return false; // of a method
   const base = Object.getPrototypeOf(prototype) as object | null;
-  return base === Object.prototype || base === null;
+  return base !== Object.prototype && base !== null;
 }
 
 /** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on a class or on a method. */
 export function enhancersOn(target: object): DeclaredEnhancers {
-  const guards = metadataOf(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
-  const interceptors = metadataOf(INTERCEPTORS_METADATA, target) as
-    DeclaredEnhancers['interceptors'] | undefined;
-  const pipes = metadataOf(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;
-  const filters = metadataOf(EXCEPTION_FILTERS_METADATA, target) as DeclaredEnhancers['filters'] | undefined;
+  const look = metadataOf(target) as (key: string, target: object) => unknown;
+  const guards = look(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
+  const interceptors = look(INTERCEPTORS_METADATA, target) as DeclaredEnhancers['interceptors'] | undefined;
+  const pipes = look(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;
+  const filters = look(EXCEPTION_FILTERS_METADATA, target) as DeclaredEnhancers['filters'] | undefined;
   // On most there are none.
   if ((guards ?? interceptors ?? pipes ?? filters) === undefined) return NO_ENHANCERS;
   return {

@@ -51,7 +51,7 @@ export function declaredParameters(type: Type, methodName: string): DeclaredPara
 
 /** Whether a method has decorators on its parameters. */
 export const hasParameterDecorators = (type: Type, methodName: string): boolean =>
-  metadataOf(ROUTE_ARGS_METADATA, type, methodName) !== undefined;
+  metadataOf(type)(ROUTE_ARGS_METADATA, type, methodName) !== undefined;
 
 function parameter(
   index: number,
