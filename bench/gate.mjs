@@ -33,7 +33,7 @@ const SUITES = {
   }),
   micro: () => micro({ rounds: 20, only: INTERCEPTOR }),
   restart: (server) => restart(server, { restarts: 4, idleSeconds: 0, say }),
-  startUp: () => startUp({ rounds: ROUNDS, modes: ['without', 'with'] }),
+  startUp: () => startUp({ rounds: ROUNDS, variants: ['without', 'with'] }),
   heap: (server) => heap(server, { events: 200_000, steps: 4 }),
   soak: (server) => soak(server, { memory: 300_000, stored: 40_000, steps: 6, say }),
 };

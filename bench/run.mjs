@@ -22,6 +22,7 @@ import {
   soakTable,
   startUpTable,
   throughputTable,
+  touchedTable,
 } from './report/tables.mjs';
 import { GROWTH, growth } from './suites/growth.mjs';
 import { heap } from './suites/heap.mjs';
@@ -74,6 +75,7 @@ const SUITES = {
       'Start-up',
       'Medians of separate processes, heap and RSS after a collection.',
       startUpTable(started),
+      touchedTable(started),
       faultLine(started),
       restartTable(await restart(server, { restarts: Math.min(rounds, 5), say })),
     );

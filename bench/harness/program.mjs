@@ -7,14 +7,15 @@ const TIMEOUT_MS = 600_000;
  * Runs a program that sends its results by IPC, one message a step, and ends when it is told to.
  * @param {(message: object, child: import('node:child_process').ChildProcess) => Promise<unknown> | unknown} [onMessage]
  *   what is to be done between two steps
+ * @param {string[]} [flags] of Node, further ones
  * @returns {Promise<object>} all messages as one object
  */
-export function runProgram(file, options, onMessage = () => {}) {
+export function runProgram(file, options, onMessage = () => {}, flags = []) {
   const env = Object.fromEntries(
     Object.entries(process.env).filter(([key]) => !/^(NATS_|EVENT_|APP_NAME$)/.test(key)),
   );
   const child = fork(file, [JSON.stringify(options)], {
-    execArgv: ['--expose-gc', '--no-warnings'],
+    execArgv: ['--expose-gc', '--no-warnings', ...flags],
     env,
     timeout: TIMEOUT_MS,
   });

@@ -61,7 +61,32 @@ export function latencyTable(contenders, results, base = 'raw') {
   );
 }
 
-export function startUpTable(results) {
+export const startUpTable = (results) =>
+  startsTable(
+    results,
+    '1,000 handlers',
+    [
+      ['bare', 'the application, without this package'],
+      ['without', 'package loaded, module not imported'],
+      ['with', 'with the module on `memory://`'],
+    ],
+    results.without,
+    results.with,
+  );
+
+export const touchedTable = (results) =>
+  startsTable(
+    results,
+    'the same in memory that was touched before',
+    [
+      ['withoutTouched', 'package loaded, module not imported'],
+      ['withTouched', 'with the module on `memory://`'],
+    ],
+    results.withoutTouched,
+    results.withTouched,
+  );
+
+function startsTable(results, title, rows, without, having) {
   const columns = [
     ['loading, ms', ({ loading }) => loading],
     ['start, ms', ({ start }) => start],
@@ -69,17 +94,18 @@ export function startUpTable(results) {
     ['RSS, MB', ({ rss }) => rss / 2 ** 20],
     ['heap, MB', ({ heap }) => heap / 2 ** 20],
   ];
-  const rows = [
-    ['bare', 'the application, without this package'],
-    ['without', 'package loaded, module not imported'],
-    ['with', 'with the module on `memory://`'],
-  ].map(([mode, title]) => [title, ...columns.map(([, pick]) => digits(median(results[mode].map(pick)), 1))]);
   const added = columns.map(([, pick]) =>
-    range(spread(results.with.map((each, round) => pick(each) - pick(results.without[round]))), 1),
+    range(spread(having.map((each, round) => pick(each) - pick(without[round]))), 1),
   );
   return table(
-    ['1,000 handlers', ...columns.map(([name]) => name)],
-    [...rows, ['what the module adds, by the round', ...added]],
+    [title, ...columns.map(([name]) => name)],
+    [
+      ...rows.map(([variant, name]) => [
+        name,
+        ...columns.map(([, pick]) => digits(median(results[variant].map(pick)), 1)),
+      ]),
+      ['what the module adds, by the round', ...added],
+    ],
   );
 }
 

@@ -1,4 +1,5 @@
 import type { Module } from '@nestjs/core/injector/module';
+import type { EventHandler } from '../core/event-map';
 import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
@@ -48,6 +49,11 @@ export class EventBinder {
   /** A promise only where enhancers have to be made. */
   #definitionOf(found: DecoratedHandler): MaybePromise<HandlerDefinition> {
     const enhanced = this.#handlers.bindEnhanced(found);
-    return enhanced === undefined ? found : enhanced.then((made) => found.with(made));
+    return enhanced === undefined ? found : withEnhancers(found, enhanced);
   }
 }
+
+const withEnhancers = async (
+  found: DecoratedHandler,
+  made: Promise<EventHandler>,
+): Promise<HandlerDefinition> => found.with(await made);
