@@ -54,7 +54,7 @@ const SUITES = {
     section(
       'JetStream, end to end',
       '256 emits in flight, file storage, acknowledged after the handler.',
-      throughputTable(STREAM, await jetStream(server, { rounds, seconds: 1, say })),
+      throughputTable(STREAM, await jetStream(server, { rounds, seconds: 0.7, say })),
     ),
   drain: async (server) =>
     section(
