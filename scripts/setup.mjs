@@ -156,12 +156,11 @@ export function startSample(name, { url, args = [], stdio = 'inherit' } = {}) {
 
 /**
  * A nats-server with JetStream on a free port of this machine and a temporary store.
- * @param {'any' | 'matrix'} [need] `any`: whichever is found first; `matrix`: the newest that can be had
  * @returns {Promise<{ url: string, version: string, pid: number, stop: () => Promise<void> }>}
  */
-export async function startNatsServer(need = 'any') {
+export async function startNatsServer() {
   const { findServers } = await import('./nats-server.mjs');
-  const { newest: binary } = await findServers({ need, log: say });
+  const { newest: binary } = await findServers({ need: 'any', log: say });
   const folder = await mkdtemp(path.join(os.tmpdir(), 'venta-nats-'));
   const log = path.join(folder, 'server.log');
   // The server itself picks the port, and says in a file of this folder which.

@@ -1,8 +1,8 @@
 import { SIGNALS, startNatsServer } from '../../scripts/setup.mjs';
 
-/** A nats-server of the benchmark's own, the newest that can be had, stopped whatever happens. */
+/** A nats-server of the benchmark's own, stopped whatever happens. */
 export async function withServer(use) {
-  const server = await startNatsServer('matrix');
+  const server = await startNatsServer();
   const stop = async () => {
     await server.stop();
     process.exit(130);
