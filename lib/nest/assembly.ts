@@ -20,8 +20,8 @@ export interface Application {
 }
 
 /**
- * What the module is made of, but for the `EventService`, which a test may provide itself. One provider for all of it: ten, with
- * thirty dependencies between them, were a tenth of what a thousand handlers add to the start.
+ * What the module is made of, but for the `EventService`, which a test may provide itself. One provider for all of it: five, with
+ * their dependencies, left 0.2 MB more at the start.
  */
 export class Assembly {
   readonly middleware: readonly EventMiddleware[];
