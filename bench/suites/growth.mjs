@@ -18,7 +18,7 @@ export const GROWTH = [
     key: 'payload',
     title: 'Cost of an event by its size',
     label: 'bytes of JSON',
-    points: [EVENT_BYTES, 1_024, 8_192, 65_536],
+    points: [EVENT_BYTES, 4_096, 65_536],
     contenders: {
       '@venta/events': (bytes) => having(OUR_STREAM, { padding: paddingOf(bytes) }),
       'nats.js': (bytes) => having(RAW_STREAM, { padding: paddingOf(bytes) }),
@@ -28,7 +28,7 @@ export const GROWTH = [
     key: 'in-flight',
     title: 'Cost of an event by the emits in flight',
     label: 'emits waiting for their confirmation at once',
-    points: [1, 16, 256, 1_024],
+    points: [1, 32, 1_024],
     contenders: {
       '@venta/events': (inFlight) => having(OUR_STREAM, { inFlight }),
       'nats.js': (inFlight) => having(RAW_STREAM, { inFlight }),
