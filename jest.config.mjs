@@ -1,3 +1,5 @@
+import path from 'node:path';
+
 // Types are checked by `npm run types`; the tests are only transformed. swc emits the decorator metadata Nest needs.
 const swc = (transform) => [
   '@swc/jest',
@@ -11,11 +13,13 @@ const swc = (transform) => [
   },
 ];
 
+const LIBRARY = path.join(import.meta.dirname, 'lib', path.sep).replace(/[^A-Za-z0-9]/g, '\\$&');
+
 const shared = {
   testEnvironment: 'node',
   transform: {
     // The package as tsconfig.json says, everything else as an application for ES2022 is compiled.
-    '/lib/.+\\.ts$': swc({ useDefineForClassFields: false }),
+    [`^${LIBRARY}.+\\.ts$`]: swc({ useDefineForClassFields: false }),
     '^.+\\.ts$': swc({}),
   },
   moduleNameMapper: {

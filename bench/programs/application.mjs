@@ -32,17 +32,18 @@ const beforeStart = monotonic();
 const app = await NestFactory.createApplicationContext(Root, { logger: ['error'] });
 const startedAt = monotonic();
 const faulted = faults() - faultsBefore;
-const perFault = priceOfFaults();
 global.gc();
+const { rss, heapUsed: heap } = process.memoryUsage();
 await told({
   loading: loading / 1e3,
   start: (startedAt - beforeStart) / 1e3,
   // The module's own hook comes after everybody else's.
   bind: (startedAt - hookedAt) / 1e3,
   faults: faulted,
-  perFault,
-  rss: process.memoryUsage().rss,
-  heap: process.memoryUsage().heapUsed,
+  // After the memory has been measured, of which it takes some itself.
+  perFault: priceOfFaults(),
+  rss,
+  heap,
 });
 if (stay) {
   const cpu = process.cpuUsage();

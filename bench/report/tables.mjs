@@ -62,31 +62,21 @@ export function latencyTable(contenders, results, base = 'raw') {
 }
 
 export const startUpTable = (results) =>
-  startsTable(
-    results,
-    '1,000 handlers',
-    [
-      ['bare', 'the application, without this package'],
-      ['without', 'package loaded, module not imported'],
-      ['with', 'with the module on `memory://`'],
-    ],
-    results.without,
-    results.with,
-  );
+  startsTable(results, '1,000 handlers', [
+    ['bare', 'the application, without this package'],
+    ['without', 'package loaded, module not imported'],
+    ['with', 'with the module on `memory://`'],
+  ]);
 
 export const touchedTable = (results) =>
-  startsTable(
-    results,
-    'the same in memory that was touched before',
-    [
-      ['withoutTouched', 'package loaded, module not imported'],
-      ['withTouched', 'with the module on `memory://`'],
-    ],
-    results.withoutTouched,
-    results.withTouched,
-  );
+  startsTable(results, 'the same in memory that was touched before', [
+    ['withoutTouched', 'package loaded, module not imported'],
+    ['withTouched', 'with the module on `memory://`'],
+  ]);
 
-function startsTable(results, title, rows, without, having) {
+/** @param {[variant: string, title: string][]} rows the last two are compared */
+function startsTable(results, title, rows) {
+  const [without, having] = rows.slice(-2).map(([variant]) => results[variant]);
   const columns = [
     ['loading, ms', ({ loading }) => loading],
     ['start, ms', ({ start }) => start],

@@ -1,8 +1,8 @@
 import type { CircuitBreaker } from './circuit-breaker';
 import type { SubscriptionCounters } from './consumer';
 import type { HandlerDefinition, ResolvedSubscribeOptions } from './handler-definition';
-import type { Consumer, Delivery, TransportSubscription } from './transport';
 import type { Settlement } from './settlement';
+import type { Consumer, Delivery, TransportSubscription } from './transport';
 
 /** A handler with an identity that is its own: what it does is counted here, and where its events come from is kept. */
 export class BoundHandler implements SubscriptionCounters {
@@ -13,6 +13,7 @@ export class BoundHandler implements SubscriptionCounters {
   breaker: CircuitBreaker | undefined = undefined;
   /** Absent until it is there, and where nothing is consumed. */
   transport: TransportSubscription | undefined = undefined;
+  // Not `#composed`, as elsewhere: what there is one of for each handler is to be small (ADR 10).
   private composed: Consumer | undefined = undefined;
 
   constructor(

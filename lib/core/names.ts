@@ -6,6 +6,7 @@ import { MAX_EVENT_NAME_LENGTH } from './event-name';
 const MAX_SANITIZED_LENGTH = 100;
 /** Letters, digits and dots: `Class.method`. */
 const COMMON = /^[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*$/;
+/** Of a `Class` or a `method`, what needs no change. */
 const PLAIN = /^[A-Za-z0-9]+$/;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
@@ -32,7 +33,10 @@ export function sanitize(text: string): string {
     : `${token.slice(0, MAX_SANITIZED_LENGTH - 9)}-${digest(text)}`;
 }
 
-/** What `sanitize` makes of `<owner>.<member>`, such as `Class.method`; for many members of one owner. */
+/**
+ * What `sanitize` makes of `<owner>.<member>`, such as `Class.method`: the owner is looked at once for all its members, and their
+ * token is made in one piece.
+ */
 export function memberToken(owner: string): (member: string) => string {
   if (!PLAIN.test(owner)) return (member) => sanitize(`${owner}.${member}`);
   const prefix = `${owner}-`;

@@ -29,7 +29,7 @@ export class DecoratedHandler implements HandlerPlace, IdentifiedHandler {
     return this.declared.options;
   }
 
-  /** The method as it is, unless it was told otherwise; made when it is read, which is at the first event. */
+  /** Calls the method, unless it is `handledBy` something; made when it is read, which is at the first event. */
   get handler(): EventHandler {
     return (this.made ??= direct(this));
   }
@@ -38,9 +38,9 @@ export class DecoratedHandler implements HandlerPlace, IdentifiedHandler {
     return resultOf;
   }
 
-  /** @param enhanced what enhancers make of the method */
-  with(enhanced: EventHandler): this {
-    this.made = enhanced;
+  /** @param handler what enhancers make of the method, to be called instead */
+  handledBy(handler: EventHandler): this {
+    this.made = handler;
     return this;
   }
 

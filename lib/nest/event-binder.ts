@@ -3,9 +3,9 @@ import type { EventHandler } from '../core/event-map';
 import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
 import type { MaybePromise } from '../core/promises';
-import { EnhancerResolver } from './enhancers/enhancer-resolver';
 import type { Application } from './assembly';
 import type { DecoratedHandler } from './decorated-handler';
+import { EnhancerResolver } from './enhancers/enhancer-resolver';
 import { EventExplorer } from './event-explorer';
 import { EVENT_VIEW, HandlerBinder } from './handler-binder';
 import { LazyModules } from './lazy-modules';
@@ -56,4 +56,4 @@ export class EventBinder {
 const withEnhancers = async (
   found: DecoratedHandler,
   made: Promise<EventHandler>,
-): Promise<HandlerDefinition> => found.with(await made);
+): Promise<HandlerDefinition> => found.handledBy(await made);

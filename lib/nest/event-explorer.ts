@@ -16,7 +16,7 @@ export class EventExplorer {
 
   /**
    * The handlers in these modules, except in those that were explored before.
-   * @throws EventsConfigurationError if two handlers have one name, saying where both are
+   * @throws EventsConfigurationError if two handlers have one identity, saying where both are
    */
   explore(modules: Iterable<Module>): DecoratedHandler[] {
     const unseen = [...modules].filter((module) => !this.#explored.has(module));
@@ -41,14 +41,14 @@ export class EventExplorer {
   ): void {
     const className = owner.type.name;
     const prefix = `${className}.`;
-    const identityOf = memberToken(className);
+    const tokenOf = memberToken(className);
     methods.forEach(({ meta, discoveredMethod: { methodName, handler: method } }) => {
       const defaultName = prefix + methodName;
       const handlers = declaredHandlers(defaultName, meta);
       for (let i = 0; i < handlers.length; i++) {
         const declared = handlers[i] as DeclaredHandler;
         const name = handlerName(defaultName, declared.options);
-        const identity = name === defaultName ? identityOf(methodName) : sanitize(name);
+        const identity = name === defaultName ? tokenOf(methodName) : sanitize(name);
         const handler = new DecoratedHandler(owner, methodName, method, name, identity, declared);
         if (this.#claim(handler)) found.push(handler);
       }

@@ -61,6 +61,7 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
     this.#assembly = assembly as Assembly;
     const { application, correlation } = this.#assembly;
     this.#binder = this.#assembly.binder(service);
+    // Also where a test provides the strategy: those of `connectMicroservice` need it.
     this.#assembly.strategyBinder(service);
     this.#rpcTargets = followRpcTargets(application.modules, correlation);
   }
@@ -124,7 +125,10 @@ function moduleOf(
           http: HttpAdapterHost,
         ) => {
           const seam = seamOf(modules);
-          assertOnlyOne(modules, seam);
+          const own = [...modules.values()].filter(({ metatype }) => metatype === EventsModule);
+          assertOnlyOne(own.length, seam);
+          // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
+          for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
           return new Assembly(given, { moduleRef, modules, loader, http }, seam);
         },
       },
@@ -179,21 +183,14 @@ function seamOf(modules: ModulesContainer): TestSeam | undefined {
   return undefined;
 }
 
-/**
- * @throws EventsConfigurationError if there is another one. Makes this module the first to stop and the last to start.
- */
-function assertOnlyOne(modules: ModulesContainer, seam: TestSeam | undefined): void {
-  const own = [...modules.values()].filter((module) => module.metatype === EventsModule);
-  if (own.length > 1) {
-    throw new EventsConfigurationError(
-      'register',
-      `EventsModule is registered ${own.length} times in one application: register it once, at the root; it is global, ` +
-        'so that EventService can be injected everywhere' +
-        (seam === undefined
-          ? ''
-          : '. To test an application that registers it, use EventsTestingModule.override'),
-    );
-  }
-  // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
-  for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
+function assertOnlyOne(registered: number, seam: TestSeam | undefined): void {
+  if (registered <= 1) return;
+  throw new EventsConfigurationError(
+    'register',
+    `EventsModule is registered ${registered} times in one application: register it once, at the root; it is global, ` +
+      'so that EventService can be injected everywhere' +
+      (seam === undefined
+        ? ''
+        : '. To test an application that registers it, use EventsTestingModule.override'),
+  );
 }

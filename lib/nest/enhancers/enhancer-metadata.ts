@@ -39,7 +39,7 @@ const PLAIN: ReadonlySet<unknown> = new Set([Function.prototype, Object.getProto
  * How to look for metadata of a class or a method: also at what it inherits from, as `Reflect.getMetadata` does, unless there is
  * nothing. That finds base classes by their prototypes as well (`util.inherits`).
  */
-export function metadataOf(target: object): (key: string, target: object, property: string) => unknown {
+export function metadataReaderOf(target: object): (key: string, target: object, property: string) => unknown {
   const inherits =
     !PLAIN.has(Object.getPrototypeOf(target)) || hasBase((target as { prototype?: object }).prototype);
   return inherits ? Reflect.getMetadata : Reflect.getOwnMetadata;
@@ -53,7 +53,7 @@ function hasBase(prototype: object | undefined): boolean {
 
 /** What `@UseGuards`, `@UseInterceptors`, `@UsePipes` and `@UseFilters` say on a class or on a method. */
 export function enhancersOn(target: object): DeclaredEnhancers {
-  const look = metadataOf(target) as (key: string, target: object) => unknown;
+  const look = metadataReaderOf(target) as (key: string, target: object) => unknown;
   const guards = look(GUARDS_METADATA, target) as DeclaredEnhancers['guards'] | undefined;
   const interceptors = look(INTERCEPTORS_METADATA, target) as DeclaredEnhancers['interceptors'] | undefined;
   const pipes = look(PIPES_METADATA, target) as DeclaredEnhancers['pipes'] | undefined;

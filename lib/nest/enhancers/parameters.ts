@@ -6,7 +6,7 @@ import {
 } from '@nestjs/common/constants';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum';
 import type { EventContext } from '../../core/event-context';
-import { metadataOf, type Enhancer } from './enhancer-metadata';
+import { metadataReaderOf, type Enhancer } from './enhancer-metadata';
 
 /** One parameter of a handler: where its value comes from, and the pipes on the parameter itself. */
 export interface Parameter<P = PipeTransform> {
@@ -51,7 +51,7 @@ export function declaredParameters(type: Type, methodName: string): DeclaredPara
 
 /** Whether a method has decorators on its parameters. */
 export const hasParameterDecorators = (type: Type, methodName: string): boolean =>
-  metadataOf(type)(ROUTE_ARGS_METADATA, type, methodName) !== undefined;
+  metadataReaderOf(type)(ROUTE_ARGS_METADATA, type, methodName) !== undefined;
 
 function parameter(
   index: number,

@@ -15,6 +15,8 @@ export interface Member {
 
 /** Hands the work of one durable or group to its members in turn, never in the caller's own stack. */
 export abstract class Dispatcher<M extends Member> {
+  // Not `#first`, as elsewhere: a durable is there for each handler, and is to be small (ADR 10). The same holds for what extends
+  // this, and for subscriptions.
   /** Nearly always there is one, which needs no list. */
   private first: M | undefined = undefined;
   private others: readonly M[] = NOBODY;
@@ -28,10 +30,12 @@ export abstract class Dispatcher<M extends Member> {
   /** Takes the next piece of work, if there is one. */
   protected abstract take(): Work | undefined;
 
+  /** Whether nobody takes deliveries. */
   get empty(): boolean {
     return this.first === undefined;
   }
 
+  /** A list made for who asks. */
   get members(): readonly M[] {
     return this.first === undefined ? NOBODY : [this.first, ...this.others];
   }

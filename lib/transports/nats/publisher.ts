@@ -11,7 +11,6 @@ const TRY_TIMEOUT = 2500;
 const FIRST_BACKOFF = 100;
 const LAST_BACKOFF = 1000;
 const SWEEP_INTERVAL = 100;
-const NOTHING: readonly never[] = [];
 
 /** What is to become of a message. */
 export interface PublishTarget {
@@ -120,9 +119,11 @@ export class StreamPublisher {
     entry.nextTry = now + TRY_TIMEOUT;
     try {
       const { frames } = this.#link;
-      const batch = target.batch?.encode();
-      for (const each of batch?.slice(0, -1) ?? NOTHING) frames.publish(each);
-      frames.publish(batch?.at(-1) ?? message, this.#prefix + entry.number);
+      const reply = this.#prefix + entry.number;
+      if (target.batch === undefined) return frames.publish(message, reply);
+      const batch = target.batch.encode();
+      for (const each of batch.slice(0, -1)) frames.publish(each);
+      frames.publish(batch.at(-1) as WireMessage, reply);
     } catch (error) {
       // The client throws for what can never be sent: a closed connection, a payload over the limit.
       const cause = error as NatsError;
