@@ -1,4 +1,4 @@
-import { parseIsoTime } from './iso-time';
+import { formatIsoTime, parseIsoTime } from './iso-time';
 // The value of the header `ce-datepaths`: JSON Pointers in their URI fragment form (RFC 6901, section 6), separated by
 // commas: `#/placedAt,#/items/*/shippedAt`, and `#` where the data itself is a Date. A comma in a key is `%2C`. A token
 // `*` met at an array stands for every slot; met at an object it is the key `*`.
@@ -9,8 +9,16 @@ export const MAX_DEPTH = 1000;
 /** Bytes a `ce-datepaths` value may have. */
 export const MAX_DATE_PATHS_BYTES = 4096;
 
-/** Pointers relative to the value they were found in; `undefined` where it holds no Date. */
-export type DatePaths = readonly string[] | undefined;
+/** The Dates in a value. */
+export interface Dates {
+  /** Pointers to them, relative to the value. */
+  readonly paths: readonly string[];
+  /**
+   * What `JSON.stringify` writes the same of as of the value: a copy with their texts in their places. It would call the `toJSON`
+   * of each, which took as long as all the rest of an event.
+   */
+  readonly written: unknown;
+}
 
 /** A date that ISO 8601 and RFC 3339 agree on: with a time and an offset. */
 const DATE_TIME = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/;
@@ -51,14 +59,16 @@ function fragment(pointer: string): string {
 const NOT_PLAIN = new Error('not plain JSON');
 
 const DATE_ITSELF: readonly string[] = [''];
-const { toJSON: dateToJson, toISOString: dateToIso } = Date.prototype as unknown as Record<string, unknown>;
+// As they are at the start: a test may put another Date in their place.
+const { prototype: DATE } = Date;
+const { toJSON: dateToJson, toISOString: dateToIso } = DATE as unknown as Record<string, unknown>;
 
 /**
- * Finds the Dates in data that `JSON.stringify` carries as it is. `depth` is the level of the value, the data's own
- * being 1. Throws, without saying why, at whatever is not plainly JSON or a Date: a `toJSON`, a value JSON cannot
- * carry, a class with a tag of its own, more than MAX_DEPTH levels.
+ * Finds the Dates in data that `JSON.stringify` carries as it is; `undefined` if it holds none. `depth` is the level of the
+ * value, the data's own being 1. Throws, without saying why, at whatever is not plainly JSON or a Date: a `toJSON`, a value
+ * JSON cannot carry, a class with a tag of its own, more than MAX_DEPTH levels.
  */
-export function findDatePaths(value: unknown, depth: number): DatePaths {
+export function findDates(value: unknown, depth: number): Dates | undefined {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return undefined;
   if (typeof value === 'number' && Number.isFinite(value)) return undefined;
   if (typeof value !== 'object') throw NOT_PLAIN;
@@ -68,8 +78,9 @@ export function findDatePaths(value: unknown, depth: number): DatePaths {
     const tag = Array.isArray(value) ? undefined : Object.prototype.toString.call(value);
     if (tag === '[object Date]') {
       if (source.toJSON !== dateToJson || source.toISOString !== dateToIso) throw NOT_PLAIN;
-      if (Number.isNaN((value as Date).getTime())) throw NOT_PLAIN;
-      return DATE_ITSELF;
+      const written = writtenDate(value as Date, prototype);
+      if (written === undefined) throw NOT_PLAIN;
+      return { paths: DATE_ITSELF, written };
     }
     // A prototype can make its objects something to call or await without giving them a tag of their own.
     if (tag !== undefined && tag !== '[object Object]') throw NOT_PLAIN;
@@ -77,50 +88,82 @@ export function findDatePaths(value: unknown, depth: number): DatePaths {
   }
   if (depth > MAX_DEPTH || typeof source.toJSON === 'function') throw NOT_PLAIN;
   if (Array.isArray(value)) return findInArray(value, depth);
-  let paths: string[] | undefined;
+  let found: FoundInObject | undefined;
   // A list of the keys is needed only where a prototype may have some too.
   if (prototype === Object.prototype) {
-    for (const key in source) paths = joined(paths, key, source[key], depth);
+    for (const key in source) found = withKey(found, source, key, depth);
   } else {
-    for (const key of Object.keys(source)) paths = joined(paths, key, source[key], depth);
+    for (const key of Object.keys(source)) found = withKey(found, source, key, depth);
   }
-  return paths;
+  return found === undefined ? undefined : { paths: found.paths, written: withTexts(source, found) };
 }
 
-/** With those in the value of a key. */
-function joined(
-  paths: string[] | undefined,
+/** `undefined` of an invalid Date. What a class of its own makes of its value may be no time at all, which JSON says as `null`. */
+function writtenDate(date: Date, prototype: unknown): string | null | undefined {
+  if (prototype === DATE) return formatIsoTime(date);
+  return Number.isNaN(date.getTime()) ? undefined : date.toJSON();
+}
+
+interface FoundInObject {
+  readonly paths: string[];
+  /** The keys whose values hold Dates, and what is written for these. */
+  readonly keys: string[];
+  readonly values: unknown[];
+}
+
+/** What was found so far, with what is in the value of one more key. */
+function withKey(
+  found: FoundInObject | undefined,
+  source: Record<string, unknown>,
   key: string,
-  child: unknown,
   depth: number,
-): string[] | undefined {
-  const found = child === undefined ? undefined : findDatePaths(child, depth + 1);
-  if (found === undefined) return paths;
-  const all = paths ?? [];
+): FoundInObject | undefined {
+  const child = source[key];
+  const dates = child === undefined ? undefined : findDates(child, depth + 1);
+  // `for … in` also tells of what somebody has added to Object.prototype.
+  if (dates === undefined || !Object.hasOwn(source, key)) return found;
+  const all = found ?? { paths: [], keys: [], values: [] };
   const token = pointerToken(key);
-  for (const path of found) all.push(token + path);
+  for (const path of dates.paths) all.paths.push(token + path);
+  all.keys.push(key);
+  all.values.push(dates.written);
   return all;
 }
 
-function findInArray(slots: readonly unknown[], depth: number): DatePaths {
-  let found: DatePaths[] | undefined;
+/** A copy, made when all has been looked at: a getter is read once to be looked at and once to be written. */
+function withTexts(source: Record<string, unknown>, { keys, values }: FoundInObject): object {
+  const copy = { ...source };
+  // It has these keys already, `__proto__` too: this calls no setter.
+  for (let at = 0; at < keys.length; at++) copy[keys[at] as string] = values[at];
+  return copy;
+}
+
+function findInArray(slots: readonly unknown[], depth: number): Dates | undefined {
+  let found: (Dates | undefined)[] | undefined;
   for (let index = 0; index < slots.length; index++) {
-    const paths = findDatePaths(slots[index], depth + 1);
-    if (paths !== undefined) (found ??= new Array<DatePaths>(slots.length))[index] = paths;
+    const dates = findDates(slots[index], depth + 1);
+    if (dates !== undefined) (found ??= new Array<Dates | undefined>(slots.length))[index] = dates;
   }
-  return found === undefined ? undefined : mergeSlotPaths(slots, found);
+  if (found === undefined) return undefined;
+  // Its class may have another idea of copying it.
+  const written = new Array<unknown>(slots.length);
+  for (let index = 0; index < slots.length; index++) {
+    const dates = found[index];
+    written[index] = dates === undefined ? slots[index] : dates.written;
+  }
+  return { paths: mergeSlotPaths(slots, found), written };
 }
 
 /**
  * The paths of an array, from those found in each slot (`found[i]`). A path is written once as `*` unless some slot
  * holds a string there, which the star would turn into a Date.
  */
-function mergeSlotPaths(slots: readonly unknown[], found: readonly DatePaths[]): string[] {
-  const first = found[0];
+function mergeSlotPaths(slots: readonly unknown[], found: readonly (Dates | undefined)[]): string[] {
+  const first = found[0]?.paths;
   if (first !== undefined && allSame(found, first)) return first.map((path) => `/*${path}`);
   const holders = new Map<string, number[]>();
-  found.forEach((paths, index) => {
-    for (const path of paths ?? []) {
+  found.forEach((dates, index) => {
+    for (const path of dates?.paths ?? []) {
       const indexes = holders.get(path);
       if (indexes === undefined) holders.set(path, [index]);
       else indexes.push(index);
@@ -143,9 +186,9 @@ function mergeSlotPaths(slots: readonly unknown[], found: readonly DatePaths[]):
   return merged;
 }
 
-function allSame(found: readonly DatePaths[], first: readonly string[]): boolean {
+function allSame(found: readonly (Dates | undefined)[], first: readonly string[]): boolean {
   for (let slot = 1; slot < found.length; slot++) {
-    const paths = found[slot];
+    const paths = found[slot]?.paths;
     if (paths === first) continue;
     if (paths?.length !== first.length) return false;
     for (let at = 0; at < first.length; at++) if (paths[at] !== first[at]) return false;

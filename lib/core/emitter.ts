@@ -12,6 +12,7 @@ import { EventMessage } from './event-message';
 import { checkHeaders, emptyHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
+import { formatIsoTime } from './iso-time';
 import { sanitize } from './names';
 import { promiseOf } from './promises';
 import type { EventTransport, PublishReceipt } from './transport';
@@ -92,9 +93,6 @@ export class Emitter {
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   /** Of events that do not go to the transport on their own. */
   readonly #ways = new WeakMap<OutboundEvent, Deliver>();
-  /** The last time written, and how: events of one millisecond share it. */
-  #time = Number.NaN;
-  #isoTime = '';
 
   constructor(parts: EmitterParts) {
     this.#parts = parts;
@@ -197,16 +195,9 @@ export class Emitter {
     if (event.correlationId !== event.id) checkId('correlationId', event.correlationId);
     checkId('causationId', event.causationId);
     const encoded = this.#parts.codec.encode(event.data);
-    return new EventMessage(event, this.#encodedSource, headers, encoded, this.#iso(event.time));
-  }
-
-  #iso(time: Date): string {
-    const ms = time.getTime();
-    if (ms !== this.#time) {
-      this.#time = ms;
-      this.#isoTime = time.toISOString();
-    }
-    return this.#isoTime;
+    const time = types.isDate(event.time) ? formatIsoTime(event.time) : undefined;
+    if (time === undefined) throw invalidTime('`time` of the event');
+    return new EventMessage(event, this.#encodedSource, headers, encoded, time);
   }
 }
 
@@ -220,8 +211,11 @@ function isEmpty(headers: Readonly<Record<string, string>>): boolean {
 
 function checkTime(time: Date | undefined): Date | undefined {
   if (time === undefined || (types.isDate(time) && !Number.isNaN(time.getTime()))) return time;
-  throw new EventsError('invalid_header', 'emit option `time` must be a valid Date');
+  throw invalidTime('emit option `time`');
 }
+
+const invalidTime = (what: string): EventsError =>
+  new EventsError('invalid_header', `${what} must be a valid Date`);
 
 function checkId(option: string, value: string | undefined): string | undefined {
   if (value === undefined || isEventId(value)) return value;

@@ -2,7 +2,7 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import {
   compileDatePaths,
   type DatePathTree,
-  findDatePaths,
+  findDates,
   formatDatePaths,
   MAX_DATE_PATHS_BYTES,
   MAX_DEPTH,
@@ -147,9 +147,9 @@ function isTooDeep(body: Uint8Array): boolean {
 }
 
 function encodePlain(data: unknown): EncodedData {
-  const paths = findDatePaths(data, 1);
-  const text = JSON.stringify(data);
-  if (paths === undefined) return new EncodedData(text, undefined);
+  const dates = findDates(data, 1);
+  if (dates === undefined) return new EncodedData(JSON.stringify(data), undefined);
+  const { paths, written } = dates;
   const datePaths = formatDatePaths(paths);
   if (datePaths.length > MAX_DATE_PATHS_BYTES) {
     const first = paths[0] ?? '';
@@ -160,5 +160,5 @@ function encodePlain(data: unknown): EncodedData {
         `holds a string where another holds a Date`,
     );
   }
-  return new EncodedData(text, datePaths);
+  return new EncodedData(JSON.stringify(written), datePaths);
 }

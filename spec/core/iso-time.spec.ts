@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { parseIsoTime } from '../../lib/core/iso-time';
+import { formatIsoTime, parseIsoTime } from '../../lib/core/iso-time';
 
 // Every run is the same run; a failure prints the seed and the path to its smallest case.
 const RUNS = { seed: 20_240_501, numRuns: 3000 };
@@ -45,7 +45,9 @@ describe('parseIsoTime', () => {
   it('reads what Date would write, and nothing else', () => {
     fc.assert(
       fc.property(fc.oneof(texts, spoilt), (text) => {
-        expect(parseIsoTime(text)).toBe(isRare(text) ? undefined : byDate(text));
+        const time = isRare(text) ? undefined : byDate(text);
+        expect(parseIsoTime(text)).toBe(time);
+        expect(parseIsoTime(text)).toBe(time); // once more, from what is kept of it
       }),
       RUNS,
     );
@@ -66,5 +68,41 @@ describe('parseIsoTime', () => {
     ['', undefined],
   ])('%s', (text, time) => {
     expect(parseIsoTime(text)).toBe(time);
+  });
+});
+
+describe('formatIsoTime', () => {
+  it('writes every time as Date does, again and again', () => {
+    const time = fc.oneof(
+      fc.date({ noInvalidDate: true }),
+      fc.constantFrom(...[0, -1, 8.64e15, -8.64e15, Date.UTC(50, 0)].map((ms) => new Date(ms))),
+    );
+    fc.assert(
+      fc.property(time, (date) => {
+        expect(formatIsoTime(date)).toBe(date.toISOString());
+        expect(formatIsoTime(new Date(date))).toBe(date.toISOString());
+        expect(parseIsoTime(date.toISOString())).toBe(
+          isRare(date.toISOString()) ? undefined : date.getTime(),
+        );
+      }),
+      RUNS,
+    );
+  });
+
+  it('writes the time that a Date is, not the one that its class tells', () => {
+    class Told extends Date {
+      override getTime(): number {
+        return 0;
+      }
+    }
+    const date = new Told('2026-01-02T03:04:05.006Z');
+    expect(formatIsoTime(new Date(0))).toBe('1970-01-01T00:00:00.000Z');
+    expect(formatIsoTime(date)).toBe('2026-01-02T03:04:05.006Z');
+  });
+
+  it('gives nothing for an invalid Date, at any time', () => {
+    expect(formatIsoTime(new Date(Number.NaN))).toBeUndefined();
+    expect(formatIsoTime(new Date(1))).toBe('1970-01-01T00:00:00.001Z');
+    expect(formatIsoTime(new Date(Number.NaN))).toBeUndefined();
   });
 });

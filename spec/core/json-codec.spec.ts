@@ -235,6 +235,102 @@ describe('dates', () => {
   });
 });
 
+describe('beside a Date', () => {
+  class Visit {
+    static readonly shared = 1;
+    readonly note: string | undefined = undefined;
+    readonly #secret = 'secret';
+    constructor(readonly visitedAt: Date) {}
+    get secret(): string {
+      return this.#secret;
+    }
+  }
+  class Visits extends Array<Visit> {
+    static override get [Symbol.species](): ArrayConstructor {
+      throw new Error('copied by its class');
+    }
+    override *[Symbol.iterator](): ArrayIterator<Visit> {
+      throw new Error('copied by its iterator');
+    }
+  }
+  class Timestamp extends Date {
+    override getTime(): number {
+      return 0;
+    }
+  }
+  const own = (key: PropertyKey, value: unknown, enumerable = true): object =>
+    Object.defineProperty({ before: 1 }, key, { value, enumerable });
+  const visits = new Visits();
+  visits[0] = new Visit(at);
+
+  it.each<[string, unknown]>([
+    ['the fields of an instance', new Visit(at)],
+    ['what inherits nothing', Object.assign(Object.create(null) as object, { at, a: undefined })],
+    ['what is frozen', Object.freeze({ at, list: Object.freeze([at, Object.freeze({ at })]) })],
+    ['an array of a class of its own', { visits }],
+    ['extra properties of arrays', Object.assign([at], { extra: at })],
+    ['the key __proto__', own('__proto__', at)],
+    ['a setter that is inherited', { __proto__: Object.create(own('x', 1)) as object, at }],
+    ['symbols and what is not enumerable', [own(Symbol('s'), at), own('hidden', at, false), at]],
+    ['keys that are numbers', { b: at, 2: at, 1: 'one', a: 0 }],
+    ['one Date in many places', { at, again: at, list: [at, at] }],
+    ['a Date of a class of its own', [new Timestamp(at), at]],
+    [
+      'a Date whose class makes something else of its value',
+      [
+        new (class extends Date {
+          override [Symbol.toPrimitive](): never {
+            return Number.NaN as never;
+          }
+        })(at),
+        at,
+      ],
+    ],
+    ['years that take more than four digits', [new Date(8.64e15), new Date(-8.64e15), at]],
+    ['a Date alone', at],
+  ])('writes %s as JSON.stringify does', (_, data) => {
+    const before = structuredClone(data);
+    expect(json(data)).toBe(JSON.stringify(data));
+    expect(structuredClone(data)).toEqual(before);
+  });
+
+  it('reads a getter once to look at what it gives, and once to write it', () => {
+    const counting = (): { at: Date; readonly count: number } => {
+      let calls = 0;
+      return {
+        at,
+        get count() {
+          return ++calls;
+        },
+      };
+    };
+    expect(JSON.parse(json(counting()))).toEqual({ at: at.toJSON(), count: 2 });
+    let slots: unknown[] = [at, 1];
+    const list = new Proxy([at, 1], { get: (_, key) => Reflect.get(slots, key) as unknown });
+    slots = [at, 2];
+    expect(json(list)).toBe(JSON.stringify([at, 2]));
+  });
+
+  it('is not disturbed by a test that has another Date in place of the real one', () => {
+    const expected = JSON.stringify({ at });
+    const mocked = jest.spyOn(global, 'Date').mockImplementation(() => at);
+    try {
+      expect(json({ at })).toBe(expected);
+    } finally {
+      mocked.mockRestore();
+    }
+  });
+
+  it('leaves alone what Object.prototype has been given', () => {
+    Object.defineProperty(Object.prototype, 'polluted', { value: at, enumerable: true, configurable: true });
+    try {
+      expect(json({ a: 1, at })).toBe(JSON.stringify({ a: 1, at }));
+    } finally {
+      delete (Object.prototype as Record<string, unknown>).polluted;
+    }
+  });
+});
+
 describe('toJSON', () => {
   class Money {
     constructor(readonly cents: number) {}

@@ -1,4 +1,9 @@
-import { createEventService, type EventMiddleware, type EventsError } from '@venta/events';
+import {
+  createEventService,
+  type EventMiddleware,
+  type EventsError,
+  type OutboundEvent,
+} from '@venta/events';
 import { Collector, eventually } from '../../lib/testing/conformance/collector';
 import { silentLogger } from '../support/silent-logger';
 
@@ -47,5 +52,29 @@ describe('a publish middleware that is not async', () => {
     await expect(service.emit('user.created', 1n)).rejects.toMatchObject({ code: 'unserializable' });
     await service.drain();
     expect(seen).toEqual(['user.created: unserializable', 'ended']);
+  });
+});
+
+describe('a publish middleware that spoils the time of an event', () => {
+  it.each([
+    ['an invalid Date', (event: OutboundEvent) => void event.time.setTime(Number.NaN)],
+    ['text', (event: OutboundEvent) => void Object.assign(event, { time: 'now' })],
+    ['nothing', (event: OutboundEvent) => void Object.assign(event, { time: undefined })],
+  ])('is told so: %s', async (_, spoil) => {
+    const spoiling: EventMiddleware = {
+      publish: (event, next) => {
+        spoil(event);
+        return next();
+      },
+    };
+    const service = await createEventService(
+      { appName: 'shop', url: 'memory://', middleware: [spoiling] },
+      silentLogger,
+    );
+    await expect(service.emit('user.created', 1)).rejects.toMatchObject({
+      code: 'invalid_header',
+      message: '`time` of the event must be a valid Date',
+    });
+    await service.drain();
   });
 });
