@@ -34,6 +34,9 @@ export interface EventMiddleware {
   consume?(context: ConsumeContext, next: () => Promise<unknown>): Promise<unknown>;
 }
 
+/** One step of an event on its way out: gives a promise, or throws. */
+export type PublishStep = (event: OutboundEvent) => Promise<EmitReceipt>;
+
 /** One step of an event on its way in: gives back what the handler does, a promise of it or not, and may throw. */
 export type ConsumeStep = (event: InboundEvent) => unknown;
 
@@ -42,18 +45,20 @@ export type ConsumeStep = (event: InboundEvent) => unknown;
  * costs an event, see attempt.ts.
  */
 export interface Stage {
-  publish?(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt>;
+  publish?(event: OutboundEvent, next: PublishStep): Promise<EmitReceipt>;
   consume?(event: InboundEvent, next: ConsumeStep): unknown;
   /** Whether it looks at what `next` gives back, which has to be there in full then. Default: `false`. */
   readonly seesResults?: boolean;
 }
 
-/** Middleware of a user, to whom `next` is always asynchronous. */
+/** Middleware of a user, to whom `next` is always asynchronous, and who in JavaScript may forget to be it, or throw. */
 export const stageOf = (middleware: EventMiddleware): Stage => ({
   seesResults: true,
   ...(middleware.publish && {
-    publish: (event: OutboundEvent, next: () => Promise<EmitReceipt>) =>
-      middleware.publish?.(event, () => promiseOf(next)) as Promise<EmitReceipt>,
+    publish: (event: OutboundEvent, next: PublishStep) =>
+      promiseOf(
+        () => middleware.publish?.(event, () => promiseOf(() => next(event))) as Promise<EmitReceipt>,
+      ),
   }),
   ...(middleware.consume && {
     consume: (event: InboundEvent, next: ConsumeStep) =>
@@ -69,19 +74,8 @@ function fold<E, R>(
   return steps.reduceRight<(event: E) => R>((next, step) => (event) => step(event, next), last);
 }
 
-export function composePublish(
-  stages: readonly Stage[],
-  last: (event: OutboundEvent) => Promise<EmitReceipt>,
-): (event: OutboundEvent) => Promise<EmitReceipt> {
-  const steps = stages.flatMap((stage) => {
-    if (stage.publish === undefined) return [];
-    const publish = stage.publish.bind(stage);
-    // A middleware in JavaScript may throw, or forget to be asynchronous.
-    return [
-      (event: OutboundEvent, next: (event: OutboundEvent) => Promise<EmitReceipt>) =>
-        promiseOf(() => publish(event, () => next(event))),
-    ];
-  });
+export function composePublish(stages: readonly Stage[], last: PublishStep): PublishStep {
+  const steps = stages.flatMap((stage) => (stage.publish ? [stage.publish.bind(stage)] : []));
   return fold(steps, last);
 }
 

@@ -4,7 +4,7 @@ import { ID_RULE, isEventId } from '../core/event-id';
 import { headerBytes, isHeaderValue, type EventHeaders } from '../core/headers';
 import { textOf, type EventsLogger } from '../core/logger';
 import type { InboundEvent } from '../core/inbound-event';
-import type { ConsumeStep, EmitReceipt, OutboundEvent, Stage } from '../core/middleware';
+import type { ConsumeStep, EmitReceipt, OutboundEvent, PublishStep, Stage } from '../core/middleware';
 import { Origin } from './origin';
 
 const TRACE_HEADERS = ['traceparent', 'tracestate', 'baggage'] as const;
@@ -48,7 +48,7 @@ export class Correlation implements Stage {
     return this.#cause.run(event, next, event);
   }
 
-  publish(event: OutboundEvent, next: () => Promise<EmitReceipt>): Promise<EmitReceipt> {
+  publish(event: OutboundEvent, next: PublishStep): Promise<EmitReceipt> {
     const cause = this.#cause.getStore();
     if (cause === undefined || cause instanceof Origin) {
       event.correlationId ??= this.#supplied() ?? cause?.correlationId ?? event.id;
@@ -57,7 +57,7 @@ export class Correlation implements Stage {
       event.causationId ??= cause.id;
     }
     if (cause !== undefined) inherit(event.headers, cause.headers);
-    return next();
+    return next(event);
   }
 
   /** An event must not be lost because of a correlation id: a function that fails has none, and that is said once. */

@@ -32,7 +32,7 @@ export function validation(contracts: readonly EventContract[], strict: boolean)
   return {
     publish: async (event, next) => {
       await validate(event.name, event.data);
-      return next();
+      return next(event);
     },
     consume: async (event, next) => {
       try {

@@ -43,7 +43,7 @@ export class Observation implements TransportObserver {
 
   /** Called before everything else on the way out, and on the way in. */
   readonly outermost: Stage = {
-    publish: (event, next) => this.inFlight.emitting(event, next),
+    publish: (event, next) => this.inFlight.emitting(event, () => next(event)),
     consume: async (event, next) => {
       const attempt: { event: InboundEvent; error?: unknown } = { event };
       this.#attempts.set(event.delivery, attempt);
