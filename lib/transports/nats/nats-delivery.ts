@@ -1,4 +1,3 @@
-import { isAscii } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { ReceivedMessage } from './received-message';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
@@ -6,9 +5,6 @@ import { eventNameOf } from '../../core/names';
 import type { Delivery } from '../../core/transport';
 import { millisOf, type AckInfo } from './ack-subject';
 import { decodeHeaders, decodeOwnHeaders, MAX_HEADER_BLOCK } from './header-block';
-
-/** Bytes of a message up to which it is read as one text. */
-const MAX_TEXT = 8192;
 
 /** A message as a delivery. What is not asked for is not read. */
 export class NatsDelivery implements Delivery {
@@ -19,8 +15,6 @@ export class NatsDelivery implements Delivery {
   #name: string | undefined = undefined;
   #headers: EventHeaders | undefined = undefined;
   #body: Uint8Array | undefined = undefined;
-  /** All of it as text, if it is short and ASCII; `null` if it is not. */
-  #message: string | null | undefined = undefined;
   #malformed = false;
 
   /** @param fallbackId default: a random one */
@@ -52,7 +46,7 @@ export class NatsDelivery implements Delivery {
   }
 
   get name(): string {
-    return (this.#name ??= eventNameOf(this.#clusterId, this.subject));
+    return (this.#name ??= nameIn(this.subject, this.#clusterId));
   }
 
   get body(): Uint8Array {
@@ -60,7 +54,7 @@ export class NatsDelivery implements Delivery {
   }
 
   get text(): string | undefined {
-    return this.#ascii?.slice(this.#msg.headerLength);
+    return this.#msg.text?.slice(this.#msg.headerLength);
   }
 
   get headers(): EventHeaders {
@@ -83,24 +77,22 @@ export class NatsDelivery implements Delivery {
   }
 
   #read(): EventHeaders | undefined {
-    const { bytes, headerLength } = this.#msg;
-    const message = headerLength === 0 ? undefined : this.#ascii;
-    const own = message === undefined ? undefined : decodeOwnHeaders(bytes, message, headerLength);
+    const own = decodeOwnHeaders(this.#msg);
     return own ?? decodeHeaders(this.#msg.headerBlock, this.maxHeaders);
   }
+}
 
-  /**
-   * Header block and body are made into text at once: twice is twice the price. Not of large messages, which somebody who
-   * keeps an id would keep with it.
-   */
-  get #ascii(): string | undefined {
-    if (this.#message === undefined) {
-      const { bytes } = this.#msg;
-      const readable = bytes.length <= MAX_TEXT && isAscii(bytes);
-      this.#message = readable ? bytes.toString('latin1') : null;
-    }
-    return this.#message ?? undefined;
+/** The last subject and the name in it: most events have that of the one before. */
+const last = { subject: '', clusterId: '', name: '' };
+
+/** In memory of its own: what is cut out of a text keeps all of it, and handlers may keep a name. */
+function nameIn(subject: string, clusterId: string): string {
+  if (subject !== last.subject || clusterId !== last.clusterId) {
+    last.subject = Buffer.from(subject).toString();
+    last.clusterId = clusterId;
+    last.name = eventNameOf(clusterId, last.subject);
   }
+  return last.name;
 }
 
 /** A message of a stream: what follows from its place there is made when it is asked for. */

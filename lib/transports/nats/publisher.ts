@@ -158,11 +158,11 @@ export class StreamPublisher {
     try {
       const entry = this.#pending.get(Number(msg.subject.slice(this.#prefix.length)));
       if (entry === undefined) return;
-      if (msg.data.length === 0) {
+      if (msg.end - msg.start === msg.headerLength) {
         if (statusOf(msg).code === 503) this.#transient(entry, 'no stream answers');
         return;
       }
-      this.#onAck(entry, ackIn(msg.data.toString('utf8')));
+      this.#onAck(entry, ackIn(msg.text?.slice(msg.headerLength) ?? msg.data.toString('utf8')));
     } catch {
       // Not JSON: somebody who listens to the subject answered. Not an acknowledgement; keep waiting.
     }
@@ -184,7 +184,8 @@ export class StreamPublisher {
     this.#pending.delete(entry.number);
     this.#link.refusals.lift('publish', entry.message.subject);
     entry.resolve({
-      stream: ack.stream,
+      // Not the acknowledgement's own text: what is cut out of that keeps all that came with it.
+      stream: entry.target.stream,
       sequence: ack.seq,
       duplicate: ack.duplicate === true && entry.tries === 1,
     });

@@ -1,6 +1,8 @@
+import { isAscii } from 'node:buffer';
 import type { NatsConnection } from 'nats';
 import { numberIn } from './digits';
 import { ReceivedMessage } from './received-message';
+import { ShortCut } from './short-cut';
 
 /** Bytes of a command line, at most; the server's own limit is 4096. */
 const MAX_LINE = 64 * 1024;
@@ -11,6 +13,9 @@ const M = 77;
 /** The client's parser is between two commands. */
 const AT_START = 0;
 const SPACE = ' ';
+const END_OF_LINE = '\n';
+/** Bytes that are made into one text: what a socket gives at once, and the beginning of a command before it. */
+const MAX_TEXT_OF_PIECE = 128 * 1024;
 
 interface Parser {
   readonly state?: unknown;
@@ -20,6 +25,7 @@ interface Parser {
 // What the client's class has and its interface does not.
 interface Protocol {
   parser: Parser;
+  readonly transport?: unknown;
   inMsgs: number;
   inBytes: number;
   readonly subscriptions: { get(sid: number): { received: number } | undefined };
@@ -49,9 +55,13 @@ export class Reader {
   /** Reads from here on. Called when the client has connected, and when it has reconnected. */
   install(): void {
     const protocol = this.#protocol;
-    if (protocol === undefined || protocol.parser instanceof ConnectionReader) return;
-    if (typeof protocol.parser.state !== 'number') return;
-    protocol.parser = new ConnectionReader(protocol.parser, (sid, ...parts) => this.#take(sid, ...parts));
+    if (protocol === undefined) return;
+    const { parser } = protocol;
+    if (parser instanceof ConnectionReader) return parser.shorten(protocol.transport);
+    if (typeof parser.state !== 'number') return;
+    const reader = new ConnectionReader(parser, (sid, message) => this.#take(sid, message));
+    protocol.parser = reader;
+    reader.shorten(protocol.transport);
   }
 
   /** @param onMessage called with the messages of this subscription of the client. Must not throw */
@@ -64,22 +74,22 @@ export class Reader {
   }
 
   /** @returns whether it is for one of our subscriptions */
-  #take(sid: number, subject: string, reply: string, bytes: Buffer, headerLength: number): boolean {
+  #take(sid: number, message: ReceivedMessage): boolean {
     const onMessage = this.#own.get(sid);
     const protocol = this.#protocol;
     if (onMessage === undefined || protocol === undefined) return false;
     protocol.inMsgs++;
-    protocol.inBytes += bytes.length;
+    protocol.inBytes += message.end - message.start;
     const subscription = protocol.subscriptions.get(sid);
     // Ended meanwhile.
     if (subscription === undefined) return true;
     subscription.received++;
-    onMessage(new ReceivedMessage(subject, reply, bytes, headerLength));
+    onMessage(message);
     return true;
   }
 }
 
-type Take = (sid: number, subject: string, reply: string, bytes: Buffer, headerLength: number) => boolean;
+type Take = (sid: number, message: ReceivedMessage) => boolean;
 
 /** Of one connection: the beginning of a command that has not come whole belongs to it. */
 class ConnectionReader implements Parser {
@@ -87,20 +97,33 @@ class ConnectionReader implements Parser {
   #pieces: Buffer[] = [];
   #length = 0;
   #needed = 0;
+  #shortCut: ShortCut | undefined;
 
   constructor(
     private readonly client: Parser,
     private readonly take: Take,
   ) {}
 
+  /** Reads from the transport's socket, as soon as it is connected. */
+  shorten(transport: unknown): void {
+    this.#shortCut ??= ShortCut.install(transport, (chunk) => this.#parse(chunk));
+  }
+
   get state(): unknown {
     return this.client.state;
   }
 
+  /** Called by the client's loop. */
   parse(chunk: Uint8Array): void {
+    const bytes = asBuffer(chunk);
+    if (this.#shortCut === undefined) this.#parse(bytes);
+    else this.#shortCut.fromLoop(bytes);
+  }
+
+  #parse(chunk: Buffer): void {
     // It has begun with something before this was installed.
     if (this.client.state !== AT_START) return this.client.parse(chunk);
-    let bytes = asBuffer(chunk);
+    let bytes = chunk;
     if (this.#length > 0) {
       this.#pieces.push(bytes);
       this.#length += bytes.length;
@@ -118,9 +141,11 @@ class ConnectionReader implements Parser {
 
   /** @returns where the first command begins that is not whole; `#needed` is its length then, as far as that is known */
   #read(bytes: Buffer): number {
+    // Made once for all that came together: what is cut out of it for a message costs next to nothing.
+    const text = bytes.length <= MAX_TEXT_OF_PIECE && isAscii(bytes) ? bytes.toString('latin1') : undefined;
     let at = 0;
     while (at < bytes.length) {
-      const lineEnd = bytes.indexOf(LINE_FEED, at);
+      const lineEnd = text === undefined ? bytes.indexOf(LINE_FEED, at) : text.indexOf(END_OF_LINE, at);
       if (lineEnd === -1) {
         if (bytes.length - at > MAX_LINE) return this.#leave(bytes, at, bytes.length);
         this.#needed = bytes.length - at + 1;
@@ -132,7 +157,7 @@ class ConnectionReader implements Parser {
         at = this.#leave(bytes, at, lineEnd + 1);
         continue;
       }
-      const line = bytes.toString('utf8', at, lineEnd - 1);
+      const line = text === undefined ? bytes.toString('utf8', at, lineEnd - 1) : text.slice(at, lineEnd - 1);
       const lastSpace = line.lastIndexOf(SPACE);
       const size = numberIn(line, lastSpace + 1);
       if (size === undefined) return this.#leave(bytes, at, bytes.length);
@@ -141,7 +166,8 @@ class ConnectionReader implements Parser {
         this.#needed = end - at;
         return at;
       }
-      if (!this.#message(line, lastSpace, first === H, bytes, lineEnd + 1, size)) this.#leave(bytes, at, end);
+      if (!this.#message(line, lastSpace, first === H, bytes, text, lineEnd + 1, size))
+        this.#leave(bytes, at, end);
       at = end;
     }
     return at;
@@ -156,6 +182,7 @@ class ConnectionReader implements Parser {
     lastSpace: number,
     hasHeader: boolean,
     bytes: Buffer,
+    text: string | undefined,
     at: number,
     size: number,
   ): boolean {
@@ -173,12 +200,11 @@ class ConnectionReader implements Parser {
       if (line.indexOf(SPACE, sidEnd + 1) !== replyEnd) return false;
       reply = line.slice(sidEnd + 1, replyEnd);
     }
+    const subject = line.slice(subjectAt, subjectEnd);
+    const end = at + size;
     return this.take(
       sid,
-      line.slice(subjectAt, subjectEnd),
-      reply,
-      bytes.subarray(at, at + size),
-      headerLength,
+      new ReceivedMessage(subject, reply, bytes, at, end, headerLength, text?.slice(at, end)),
     );
   }
 

@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer';
 import type { Msg } from 'nats';
 
 // What the client's class has and its interface does not.
@@ -7,16 +8,32 @@ type ClientMsg = Msg & {
   readonly _msg?: { readonly hdr?: unknown };
 };
 
-/** A message as it came: its header block, if it has one, and its data in one piece. */
+/** Bytes of a message up to which it is read as one text by itself. */
+const MAX_TEXT_OF_MESSAGE = 8192;
+
+/** A message as it came: its header block, if it has one, and its data, in one piece of what came with it. */
 export class ReceivedMessage {
+  #text: string | null | undefined;
+
+  /**
+   * @param text all of it as text, if it is ASCII and that is known already
+   */
   constructor(
     readonly subject: string,
     /** Empty if there is none. */
     readonly reply: string,
-    readonly bytes: Buffer,
-    /** Of these, so many are the header block. */
+    /** What was read from the socket at once. */
+    readonly piece: Buffer,
+    /** Where it begins in there. */
+    readonly start: number,
+    /** Where it ends. */
+    readonly end: number,
+    /** Of its bytes, so many are the header block. */
     readonly headerLength: number,
-  ) {}
+    text?: string,
+  ) {
+    this.#text = text;
+  }
 
   /**
    * The client shows a message's data as another view each time, and its header block only parsed, which costs more than
@@ -28,21 +45,40 @@ export class ReceivedMessage {
     const { _rdata: raw, _msg: args } = msg as ClientMsg;
     const header = args?.hdr;
     if (Buffer.isBuffer(raw) && typeof header === 'number') {
-      return new ReceivedMessage(subject, reply, raw, Math.max(0, header));
+      return new ReceivedMessage(subject, reply, raw, 0, raw.length, Math.max(0, header));
     }
     const { data } = msg;
     const before = data.length + Buffer.byteLength(subject) + Buffer.byteLength(reply);
     const headerLength = Math.max(0, (msg as ClientMsg).size() - before);
     const bytes = Buffer.from(data.buffer, data.byteOffset - headerLength, headerLength + data.length);
-    return new ReceivedMessage(subject, reply, bytes, headerLength);
+    return new ReceivedMessage(subject, reply, bytes, 0, bytes.length, headerLength);
+  }
+
+  /** A view of all of it. */
+  get bytes(): Buffer {
+    return this.piece.subarray(this.start, this.end);
+  }
+
+  /**
+   * All of it as text, if it is ASCII and was given as text or is short. What is cut out of it keeps all that was read with it
+   * in memory.
+   */
+  get text(): string | undefined {
+    if (this.#text === undefined) {
+      const readable = this.end - this.start <= MAX_TEXT_OF_MESSAGE && isAscii(this.bytes);
+      this.#text = readable ? this.piece.toString('latin1', this.start, this.end) : null;
+    }
+    return this.#text ?? undefined;
   }
 
   get data(): Buffer {
-    return this.headerLength === 0 ? this.bytes : this.bytes.subarray(this.headerLength);
+    return this.piece.subarray(this.start + this.headerLength, this.end);
   }
 
   /** Its header block; `undefined` if it has none. */
   get headerBlock(): Buffer | undefined {
-    return this.headerLength === 0 ? undefined : this.bytes.subarray(0, this.headerLength);
+    return this.headerLength === 0
+      ? undefined
+      : this.piece.subarray(this.start, this.start + this.headerLength);
   }
 }
