@@ -1,12 +1,20 @@
+import type { Socket } from 'node:net';
 import type { NatsConnection } from 'nats';
 import { asMsgHdrs } from './header-block';
 import type { WireMessage } from './wire-message';
 
-/** Bytes that are gathered before they are sent: the server works on them while the next are written. */
-const FLUSH_AT = 32 * 1024;
+/**
+ * Bytes that are gathered before they are sent: the server works on them while the next are written. Of 16, 32, 64 and 128 KB the
+ * one from which on more brought nothing.
+ */
+const FLUSH_AT = 64 * 1024;
 const CHUNK = 2 * FLUSH_AT;
 /** More than the command line of any publish takes. */
 const COMMAND = 1024;
+
+const NONE = Buffer.alloc(0);
+/** What follows the subject of an acknowledgement. */
+const ACK = ' 4\r\n+ACK\r\n';
 
 // What the client's class has and its interface does not.
 interface Protocol {
@@ -14,6 +22,9 @@ interface Protocol {
   flushPending(): void;
   outMsgs: number;
   outBytes: number;
+  /** What has been handed over and not been given to the socket. */
+  readonly outbound?: { size(): number };
+  readonly transport?: { readonly socket?: Pick<Socket, 'writableLength'> };
 }
 
 /**
@@ -24,7 +35,9 @@ interface Protocol {
 export class Frames {
   readonly #nc: NatsConnection;
   readonly #protocol: Protocol | undefined;
-  #chunk = Buffer.alloc(0);
+  #chunk = NONE;
+  /** By which what is in the chunk goes out. */
+  #socket: Pick<Socket, 'writableLength'> | undefined;
   /** What has been handed over already ends here, what has been written there. */
   #from = 0;
   #to = 0;
@@ -73,7 +86,9 @@ export class Frames {
       return this.#nc.publish(reply, text);
     }
     this.#reserve(COMMAND + 3 * reply.length + text.length);
-    this.#write(`PUB ${reply} ${text.length}\r\n${text}\r\n`, 'utf8');
+    this.#ascii('PUB ');
+    this.#write(reply, 'utf8');
+    this.#ascii(text === '+ACK' ? ACK : ` ${text.length}\r\n${text}\r\n`);
     this.#written();
   }
 
@@ -95,10 +110,27 @@ export class Frames {
   }
 
   #reserve(length: number): void {
+    if (this.#from === this.#to) this.#reuse();
     if (this.#chunk.length - this.#to >= length) return;
     this.flush();
-    // What has been handed over is the socket's until it is sent.
+    // What has been handed over is the socket's until it has sent it.
     this.#chunk = Buffer.allocUnsafeSlow(Math.max(CHUNK, length));
+    this.#from = 0;
+    this.#to = 0;
+  }
+
+  /**
+   * When the socket has sent all of it, the same memory again: what has just been used is at hand, new memory costs a page
+   * fault for every few events.
+   */
+  #reuse(): void {
+    const { outbound, transport } = this.#protocol ?? {};
+    const socket = transport?.socket;
+    const isSent = socket?.writableLength === 0 && outbound?.size() === 0;
+    if (socket === this.#socket && !isSent) return;
+    // What another socket may still be sending is not touched, and what one large message took is not kept.
+    if (socket !== this.#socket || this.#chunk.length > CHUNK) this.#chunk = NONE;
+    this.#socket = socket;
     this.#from = 0;
     this.#to = 0;
   }
@@ -109,6 +141,14 @@ export class Frames {
       this.#chunk.set(part, this.#to);
       this.#to += part.length;
     }
+  }
+
+  /** A few characters: by hand, without an object for what is joined. */
+  #ascii(text: string): void {
+    const chunk = this.#chunk;
+    let to = this.#to;
+    for (let at = 0; at < text.length; at++) chunk[to++] = text.charCodeAt(at);
+    this.#to = to;
   }
 
   #written(): void {

@@ -1,3 +1,5 @@
+import { createServer, connect as dial, type AddressInfo, type Socket } from 'node:net';
+import { once } from 'node:events';
 import { connect, type Msg, type NatsConnection } from 'nats';
 import { Frames } from '../../../lib/transports/nats/frames';
 import { encodeHeaders, decodeHeaders } from '../../../lib/transports/nats/header-block';
@@ -104,6 +106,114 @@ describe.each(['as the installed client has it', 'as an unknown client has it'])
     });
   },
 );
+
+describe('the memory that messages are written to', () => {
+  /** What the client has, on this socket. */
+  const framesOn = (
+    socket: () => Pick<Socket, 'writableLength'>,
+    sendCommand: (bytes: Uint8Array) => void,
+    size = () => 0,
+  ): Frames =>
+    new Frames({
+      info: { max_payload: 1024 * 1024 },
+      isClosed: () => false,
+      isDraining: () => false,
+      protocol: {
+        sendCommand,
+        flushPending: () => {},
+        outMsgs: 0,
+        outBytes: 0,
+        outbound: { size },
+        transport: {
+          get socket() {
+            return socket();
+          },
+        },
+      },
+    } as unknown as NatsConnection);
+
+  it('is used again when the socket has sent all of it, and not before', () => {
+    const sent: Uint8Array[] = [];
+    const socket = { writableLength: 0 };
+    let waiting = 0;
+    let current = socket;
+    const frames = framesOn(
+      () => current,
+      (bytes) => void sent.push(bytes),
+      () => waiting,
+    );
+    const send = (body: string): void => {
+      frames.publish(message('a', body));
+      frames.flush();
+    };
+    const shown = (): string[] => sent.map((bytes) => /(\w+)\r\n$/.exec(text(bytes))?.[1] ?? '');
+
+    send('one');
+    send('two');
+    expect(shown()).toEqual(['two', 'two']);
+    socket.writableLength = 10;
+    send('three');
+    socket.writableLength = 0;
+    waiting = 1; // with the client, which has no connection
+    send('four');
+    expect(shown().slice(1)).toEqual(['two', 'three', 'four']);
+    waiting = 0;
+    // Another connection: the last one may still be sending.
+    current = { writableLength: 0 };
+    send('five');
+    expect(shown().slice(1)).toEqual(['two', 'three', 'four', 'five']);
+    expect(sent[4]?.buffer).not.toBe(sent[0]?.buffer);
+    send('six');
+    expect(sent[5]?.buffer).toBe(sent[4]?.buffer);
+  });
+
+  it('is not kept when one large message took it', () => {
+    const sent: Uint8Array[] = [];
+    const socket = { writableLength: 0 };
+    const frames = framesOn(
+      () => socket,
+      (bytes) => void sent.push(bytes),
+    );
+    for (const size of [1, 900_000, 1]) {
+      frames.publish(message('a', 'x'.repeat(size)));
+      frames.flush();
+    }
+    const [before, large, after] = sent.map(({ buffer }) => buffer.byteLength);
+    expect(large).toBeGreaterThan(900_000);
+    expect(after).toBe(before);
+  });
+
+  it('keeps what a slow server has not read', async () => {
+    const listening = createServer().listen(0, '127.0.0.1');
+    await once(listening, 'listening');
+    const accepted = once(listening, 'connection') as Promise<[Socket]>;
+    const socket = dial((listening.address() as AddressInfo).port, '127.0.0.1');
+    const [peer] = await accepted;
+    peer.pause();
+    const frames = framesOn(
+      () => socket,
+      (bytes) => void socket.write(bytes),
+    );
+    const expected: string[] = [];
+    for (let turn = 0; turn < 300; turn++) {
+      for (let n = 0; n < 5; n++) {
+        const body = `${turn}-${n}-`.repeat(1000);
+        const header = 'NATS/1.0\r\na: b\r\n\r\n';
+        frames.publish({ subject: 'a', header, body, bodyLength: body.length });
+        expected.push(`HPUB a ${header.length} ${header.length + body.length}\r\n${header}${body}\r\n`);
+      }
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect(socket.writableLength).toBeGreaterThan(0);
+    const read: Buffer[] = [];
+    peer.on('data', (bytes) => read.push(bytes)).resume();
+    socket.end();
+    await once(peer, 'end');
+    expect(Buffer.concat(read).toString() === expected.join('')).toBe(true);
+    peer.destroy();
+    listening.close();
+  });
+});
 
 describe('the bytes of a message', () => {
   it('are found alike where the client shows them and where it does not', async () => {
