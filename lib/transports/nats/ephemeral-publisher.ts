@@ -14,7 +14,7 @@ export class EphemeralPublisher {
   readonly #link: NatsLink;
   readonly #timeout: number;
   /** Outcomes of what has been published in this turn, by subject: emits of one subject are permitted or refused together. */
-  readonly #outcomes = new Map<string, Promise<PublishReceipt>>();
+  #outcomes = new Map<string, Promise<PublishReceipt>>();
   /** The round trip at the end of this turn. */
   #next: Promise<void> | undefined;
   #underWay = 0;
@@ -75,7 +75,8 @@ export class EphemeralPublisher {
     return new Promise((resolve) => {
       setImmediate(() => {
         this.#next = undefined;
-        this.#outcomes.clear();
+        // A new one: one that is cleared again and again keeps its old tables, see number-map.ts.
+        this.#outcomes = new Map();
         resolve(this.#roundTrip());
       });
     });

@@ -4,6 +4,7 @@ import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
 import { LateSettlements } from './late-settlements';
+import { NumberMap } from './number-map';
 import type { PullParts } from './pull-parts';
 import type { Handling, PullSource } from './pull-source';
 
@@ -38,7 +39,7 @@ export class HeldEvents {
   readonly #source: PullSource;
   readonly #streamCreated: () => string;
   readonly #isCertain: () => boolean;
-  readonly #held = new Map<number, Held>();
+  readonly #held = new NumberMap<Held>();
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
   readonly #late: LateSettlements;
@@ -134,7 +135,7 @@ export class HeldEvents {
   }
 
   handBackAll(): void {
-    for (const held of [...this.#held.values()]) this.#finish(held, NAK);
+    for (const held of this.#held.values()) this.#finish(held, NAK);
   }
 
   /** Everything up to this sequence is settled, by whomever. */

@@ -4,6 +4,7 @@ import { EventsError } from '../../core/errors';
 import { TRANSIENT } from './api';
 import type { NatsLink } from './connection';
 import { statusOf } from './header-block';
+import { NumberMap } from './number-map';
 import type { WireMessage } from './wire-message';
 
 /** The client's default is 5 s; a shorter one re-sends sooner, which the message id makes harmless. */
@@ -72,7 +73,7 @@ interface PubAck {
 export class StreamPublisher {
   readonly #link: NatsLink;
   readonly #prefix: string;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new NumberMap<Pending>();
   #next = 0;
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
