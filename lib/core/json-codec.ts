@@ -2,13 +2,13 @@ import { isAscii, isUtf8 } from 'node:buffer';
 import {
   compileDatePaths,
   type DatePathTree,
-  findDates,
   formatDatePaths,
   MAX_DATE_PATHS_BYTES,
   MAX_DEPTH,
   reviveDates,
 } from './date-paths';
 import { EventsError, EventSerializationError } from './errors';
+import { findDates } from './find-dates';
 import { PlainCopy, shortened } from './plain-copy';
 
 export { MAX_DEPTH };

@@ -54,7 +54,7 @@ export class NatsDelivery implements Delivery {
   }
 
   get text(): string | undefined {
-    return this.#msg.text?.slice(this.#msg.headerLength);
+    return this.#msg.dataText;
   }
 
   get headers(): EventHeaders {

@@ -159,11 +159,11 @@ export class StreamPublisher {
     try {
       const entry = this.#pending.get(Number(msg.subject.slice(this.#prefix.length)));
       if (entry === undefined) return;
-      if (msg.end - msg.start === msg.headerLength) {
+      if (msg.length === msg.headerLength) {
         if (statusOf(msg).code === 503) this.#transient(entry, 'no stream answers');
         return;
       }
-      this.#onAck(entry, ackIn(msg.text?.slice(msg.headerLength) ?? msg.data.toString('utf8')));
+      this.#onAck(entry, ackIn(msg.dataText ?? msg.data.toString('utf8')));
     } catch {
       // Not JSON: somebody who listens to the subject answered. Not an acknowledgement; keep waiting.
     }

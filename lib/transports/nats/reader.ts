@@ -79,7 +79,7 @@ export class Reader {
     const protocol = this.#protocol;
     if (onMessage === undefined || protocol === undefined) return false;
     protocol.inMsgs++;
-    protocol.inBytes += message.end - message.start;
+    protocol.inBytes += message.length;
     const subscription = protocol.subscriptions.get(sid);
     // Ended meanwhile.
     if (subscription === undefined) return true;

@@ -54,6 +54,11 @@ export class ReceivedMessage {
     return new ReceivedMessage(subject, reply, bytes, 0, bytes.length, headerLength);
   }
 
+  /** Bytes of all of it. */
+  get length(): number {
+    return this.end - this.start;
+  }
+
   /** A view of all of it. */
   get bytes(): Buffer {
     return this.piece.subarray(this.start, this.end);
@@ -65,10 +70,15 @@ export class ReceivedMessage {
    */
   get text(): string | undefined {
     if (this.#text === undefined) {
-      const readable = this.end - this.start <= MAX_TEXT_OF_MESSAGE && isAscii(this.bytes);
+      const readable = this.length <= MAX_TEXT_OF_MESSAGE && isAscii(this.bytes);
       this.#text = readable ? this.piece.toString('latin1', this.start, this.end) : null;
     }
     return this.#text ?? undefined;
+  }
+
+  /** Its data as text, where all of it is one. */
+  get dataText(): string | undefined {
+    return this.text?.slice(this.headerLength);
   }
 
   get data(): Buffer {
