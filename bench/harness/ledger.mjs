@@ -4,7 +4,8 @@ import { monotonic } from './monotonic.mjs';
 /** What a subscriber received in one trial, checked against what was sent. */
 export class Ledger {
   #seen;
-  #ids = new Set();
+  /** Compared when all is over: a set that grows with each event took 6 % of a subscriber's time. */
+  #ids = [];
   #left;
   #wrong = 0;
   #sum = 0;
@@ -37,7 +38,7 @@ export class Ledger {
     else this.#seen[index]++;
     this.#sum += event.number;
     if (this.#expects.attributes) {
-      this.#ids.add(id);
+      this.#ids.push(id);
       if (correlationId !== id || source === undefined || name === undefined || time === undefined)
         this.#wrong++;
     }
@@ -56,8 +57,8 @@ export class Ledger {
     if (this.#left !== 0) return `${received} of ${count * copies} events were handled`;
     if (this.#wrong > 0) return `${this.#wrong} events twice, or not as they were sent`;
     if (this.#sum !== sum) return `the numbers add up to ${this.#sum} instead of ${sum}`;
-    if (this.#expects.attributes && this.#ids.size !== count)
-      return `${this.#ids.size} different ids of ${count}`;
-    return undefined;
+    if (!this.#expects.attributes) return undefined;
+    const different = new Set(this.#ids).size;
+    return different === count ? undefined : `${different} different ids of ${count}`;
   }
 }
