@@ -1,11 +1,10 @@
-import { randomUUID } from 'node:crypto';
 import { types } from 'node:util';
 import { encodeAttribute } from './cloudevents';
 import { EmitBatch } from './emit-batch';
 import type { EmitGate } from './emit-gate';
 import type { Clock } from './clock';
 import { EventsError } from './errors';
-import { ID_RULE, isEventId } from './event-id';
+import { ID_RULE, isEventId, newEventId } from './event-id';
 import type { EmittedData, EventName } from './event-map';
 import { assertEventName } from './event-name';
 import { EventMessage } from './event-message';
@@ -145,7 +144,7 @@ export class Emitter {
 
   #outbound(name: string, data: unknown, options: EmitOptions): OutboundEvent {
     return {
-      id: checkId('id', options.id) ?? randomUUID(),
+      id: checkId('id', options.id) ?? newEventId(),
       name,
       source: this.#source,
       time: checkTime(options.time) ?? new Date(this.#parts.clock.now()),

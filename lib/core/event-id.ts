@@ -1,3 +1,5 @@
+import { randomFillSync } from 'node:crypto';
+
 const MAX_LENGTH = 256;
 const CONTROL = /\p{Cc}/u;
 
@@ -6,3 +8,33 @@ export const ID_RULE = `a string of 1 to ${MAX_LENGTH} characters, without contr
 
 export const isEventId = (value: unknown): value is string =>
   typeof value === 'string' && value.length > 0 && value.length <= MAX_LENGTH && !CONTROL.test(value);
+
+/** Ids for which random bytes are asked for at once. */
+const POOL = 128;
+const BYTES = 16;
+const random = Buffer.allocUnsafeSlow(POOL * BYTES);
+let at = random.length;
+/** The dashes stay, all else is written anew for each. */
+const written = Buffer.from('00000000-0000-0000-0000-000000000000');
+const DIGITS = Buffer.from('0123456789abcdef');
+
+/**
+ * A random UUID (RFC 9562, version 4). A third of what `randomUUID` costs an emit: its text is joined of twenty pieces, which
+ * have to be put together when it is first used.
+ */
+export function newEventId(): string {
+  if (at === random.length) {
+    randomFillSync(random);
+    at = 0;
+  }
+  random[at + 6] = ((random[at + 6] as number) & 0x0f) | 0x40;
+  random[at + 8] = ((random[at + 8] as number) & 0x3f) | 0x80;
+  let to = 0;
+  for (let index = 0; index < BYTES; index++) {
+    if (index === 4 || index === 6 || index === 8 || index === 10) to++;
+    const byte = random[at++] as number;
+    written[to++] = DIGITS[byte >> 4] as number;
+    written[to++] = DIGITS[byte & 0x0f] as number;
+  }
+  return written.toString('latin1');
+}
