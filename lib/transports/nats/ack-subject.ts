@@ -10,33 +10,53 @@ export interface AckInfo {
 }
 
 const PREFIX = '$JS.ACK.';
+const DOT = 46;
 
 /**
  * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<timestamp>.<pending>`, or with
  * `<domain>.<account hash>` before the stream and a random token at the end.
+ * @param bytes in which it stands, from `at` to `end`: reading it there costs a fifth of what searching the text does
  * @returns `undefined` if it is not such a subject
  */
-export function parseAckSubject(reply: string): AckInfo | undefined {
+export function parseAckSubject(
+  reply: string,
+  bytes: Uint8Array = Buffer.from(reply),
+  at = 0,
+  end = bytes.length,
+): AckInfo | undefined {
   if (!reply.startsWith(PREFIX)) return undefined;
-  // From the end, and no token more than is asked for: splitting costs three times as much.
-  const pending = reply.lastIndexOf('.');
-  const timestamp = reply.lastIndexOf('.', pending - 1);
-  const consumerSequence = reply.lastIndexOf('.', timestamp - 1);
-  const sequence = reply.lastIndexOf('.', consumerSequence - 1);
-  const deliveries = reply.lastIndexOf('.', sequence - 1);
-  const consumer = reply.lastIndexOf('.', deliveries - 1);
-  if (consumer === reply.indexOf('.', PREFIX.length)) {
+  // From the end, and no token more than is asked for.
+  const pending = dotBefore(bytes, end, at);
+  const timestamp = dotBefore(bytes, pending, at);
+  const consumerSequence = dotBefore(bytes, timestamp, at);
+  const sequence = dotBefore(bytes, consumerSequence, at);
+  const deliveries = dotBefore(bytes, sequence, at);
+  const consumer = dotBefore(bytes, deliveries, at);
+  if (consumer > at && dotBefore(bytes, consumer, at) === at + PREFIX.length - 1) {
     return infoOf(
-      numberIn(reply, deliveries + 1, sequence),
-      numberIn(reply, sequence + 1, consumerSequence),
-      reply.slice(timestamp + 1, pending),
+      numberIn(bytes, deliveries + 1, sequence),
+      numberIn(bytes, sequence + 1, consumerSequence),
+      reply.slice(timestamp + 1 - end, pending - end),
     );
   }
+  return parseLong(reply);
+}
+
+function parseLong(reply: string): AckInfo | undefined {
   const tokens = reply.split('.');
   if (tokens.length < 11) return undefined;
-  const [, , , , , , ofDeliveries = '', ofSequence = '', , time = ''] = tokens;
-  return infoOf(numberIn(ofDeliveries), numberIn(ofSequence), time);
+  const [, , , , , , deliveries = '', sequence = '', , timestamp = ''] = tokens;
+  return infoOf(numberOf(deliveries), numberOf(sequence), timestamp);
 }
+
+/** Where the last dot before `end` is; before `at` if there is none. */
+function dotBefore(bytes: Uint8Array, end: number, at: number): number {
+  let place = end - 1;
+  while (place >= at && bytes[place] !== DOT) place--;
+  return place;
+}
+
+const numberOf = (token: string): number | undefined => numberIn(Buffer.from(token), 0, token.length);
 
 function infoOf(
   deliveries: number | undefined,

@@ -4,7 +4,7 @@ import { textOf } from '../../core/logger';
 import { whenSettled } from '../../core/pending-settlement';
 import type { Settlement } from '../../core/settlement';
 import type { TransportSubscription } from '../../core/transport';
-import { parseAckSubject, type AckInfo } from './ack-subject';
+import type { AckInfo } from './ack-subject';
 import { statusOf } from './header-block';
 import { HeldEvents, type Held } from './held-events';
 import { DRAIN_LIMIT, pause } from './pause';
@@ -147,7 +147,7 @@ export class PullSubscription implements TransportSubscription {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
       this.#heardAt = Date.now();
-      const info = parseAckSubject(msg.reply);
+      const info = msg.ackInfo;
       if (info === undefined) this.#onStatus(msg);
       else this.#onDelivery(msg, info);
     } catch (failure) {

@@ -10,9 +10,11 @@ const LINE_FEED = 10;
 const CARRIAGE_RETURN = 13;
 const H = 72;
 const M = 77;
+const S = 83;
+const G = 71;
+const SPACE = 32;
 /** The client's parser is between two commands. */
 const AT_START = 0;
-const SPACE = ' ';
 const END_OF_LINE = '\n';
 /** Bytes that are made into one text: what a socket gives at once, and the beginning of a command before it. */
 const MAX_TEXT_OF_PIECE = 128 * 1024;
@@ -152,60 +154,55 @@ class ConnectionReader implements Parser {
         return at;
       }
       const first = bytes[at];
-      const isMessage = (first === H || first === M) && bytes[lineEnd - 1] === CARRIAGE_RETURN;
-      if (!isMessage) {
+      if ((first !== H && first !== M) || bytes[lineEnd - 1] !== CARRIAGE_RETURN) {
         at = this.#leave(bytes, at, lineEnd + 1);
         continue;
       }
-      const line = text === undefined ? bytes.toString('utf8', at, lineEnd - 1) : text.slice(at, lineEnd - 1);
-      const lastSpace = line.lastIndexOf(SPACE);
-      const size = numberIn(line, lastSpace + 1);
-      if (size === undefined) return this.#leave(bytes, at, bytes.length);
-      const end = lineEnd + 1 + size + 2;
+      const end = this.#message(bytes, text, at, lineEnd);
+      if (end === undefined) return this.#leave(bytes, at, bytes.length);
       if (end > bytes.length) {
         this.#needed = end - at;
         return at;
       }
-      if (!this.#message(line, lastSpace, first === H, bytes, text, lineEnd + 1, size))
-        this.#leave(bytes, at, end);
       at = end;
     }
     return at;
   }
 
   /**
-   * `MSG <subject> <sid> [reply] <size>`, `HMSG <subject> <sid> [reply] <header size> <size>`
-   * @returns whether it is one of ours, and written as servers write it
+   * Takes a message whose line is `MSG <subject> <sid> [reply] <size>` or `HMSG <subject> <sid> [reply] <header size> <size>`, or
+   * leaves it to the client.
+   * @returns where it ends: beyond the bytes, if it has not come whole; `undefined` if it is not written as servers write it
    */
-  #message(
-    line: string,
-    lastSpace: number,
-    hasHeader: boolean,
-    bytes: Buffer,
-    text: string | undefined,
-    at: number,
-    size: number,
-  ): boolean {
-    if (!line.startsWith(hasHeader ? 'HMSG ' : 'MSG ')) return false;
-    const subjectAt = hasHeader ? 5 : 4;
-    const subjectEnd = line.indexOf(SPACE, subjectAt);
-    const sidEnd = line.indexOf(SPACE, subjectEnd + 1);
-    if (subjectEnd === -1 || sidEnd === -1) return false;
-    const sid = numberIn(line, subjectEnd + 1, sidEnd);
-    const replyEnd = hasHeader ? line.lastIndexOf(SPACE, lastSpace - 1) : lastSpace;
-    const headerLength = hasHeader ? numberIn(line, replyEnd + 1, lastSpace) : 0;
-    if (sid === undefined || headerLength === undefined || headerLength > size) return false;
-    let reply = '';
-    if (replyEnd !== sidEnd) {
-      if (line.indexOf(SPACE, sidEnd + 1) !== replyEnd) return false;
-      reply = line.slice(sidEnd + 1, replyEnd);
-    }
-    const subject = line.slice(subjectAt, subjectEnd);
-    const end = at + size;
-    return this.take(
-      sid,
-      new ReceivedMessage(subject, reply, bytes, at, end, headerLength, text?.slice(at, end)),
-    );
+  #message(bytes: Buffer, text: string | undefined, at: number, lineEnd: number): number | undefined {
+    const hasHeader = bytes[at] === H;
+    const subjectAt = at + (hasHeader ? 5 : 4);
+    const stop = lineEnd - 1;
+    const subjectEnd = endOfWord(bytes, subjectAt, stop);
+    const sidEnd = endOfWord(bytes, subjectEnd + 1, stop);
+    const thirdEnd = endOfWord(bytes, sidEnd + 1, stop);
+    const fourthEnd = hasHeader ? endOfWord(bytes, thirdEnd + 1, stop) : thirdEnd;
+    // Without a reply subject there is one word less.
+    const hasReply = fourthEnd < stop;
+    const replyEnd = hasReply ? thirdEnd : sidEnd;
+    const headerEnd = hasReply ? fourthEnd : thirdEnd;
+    const sid = numberIn(bytes, subjectEnd + 1, sidEnd);
+    const headerLength = hasHeader ? numberIn(bytes, replyEnd + 1, headerEnd) : 0;
+    const size = numberIn(bytes, (hasHeader ? headerEnd : replyEnd) + 1, stop);
+    if (sid === undefined || headerLength === undefined || size === undefined || headerLength > size)
+      return undefined;
+    if (!isMessage(bytes, subjectAt)) return undefined;
+    const start = lineEnd + 1;
+    const end = start + size;
+    const next = end + 2;
+    if (next > bytes.length) return next;
+    const subject = cut(bytes, text, subjectAt, subjectEnd);
+    const reply = hasReply ? cut(bytes, text, sidEnd + 1, replyEnd) : '';
+    const whole = text?.slice(start, end);
+    const replyAt = text === undefined ? undefined : sidEnd + 1;
+    const message = new ReceivedMessage(subject, reply, bytes, start, end, headerLength, whole, replyAt);
+    if (!this.take(sid, message)) this.#leave(bytes, at, next);
+    return next;
   }
 
   /** What the client's parser does with it; it must find whole commands, or say what is wrong. */
@@ -213,6 +210,20 @@ class ConnectionReader implements Parser {
     this.client.parse(from === 0 && to === bytes.length ? bytes : bytes.subarray(from, to));
     return to;
   }
+}
+
+/** Whether `MSG ` stands before it. */
+const isMessage = (bytes: Buffer, at: number): boolean =>
+  bytes[at - 4] === M && bytes[at - 3] === S && bytes[at - 2] === G && bytes[at - 1] === SPACE;
+
+const cut = (bytes: Buffer, text: string | undefined, from: number, to: number): string =>
+  text === undefined ? bytes.toString('utf8', from, to) : text.slice(from, to);
+
+/** Where the word ends that begins there: at a space, or where all ends. */
+function endOfWord(bytes: Buffer, from: number, stop: number): number {
+  let at = from;
+  while (at < stop && bytes[at] !== SPACE) at++;
+  return at;
 }
 
 const asBuffer = (bytes: Uint8Array): Buffer =>

@@ -1,5 +1,6 @@
 import { isAscii } from 'node:buffer';
 import type { Msg } from 'nats';
+import { parseAckSubject, type AckInfo } from './ack-subject';
 
 // What the client's class has and its interface does not.
 type ClientMsg = Msg & {
@@ -17,6 +18,7 @@ export class ReceivedMessage {
 
   /**
    * @param text all of it as text, if it is ASCII and that is known already
+   * @param replyAt where the reply subject begins in the piece, if it stands there and is ASCII
    */
   constructor(
     readonly subject: string,
@@ -31,6 +33,7 @@ export class ReceivedMessage {
     /** Of its bytes, so many are the header block. */
     readonly headerLength: number,
     text?: string,
+    private readonly replyAt?: number,
   ) {
     this.#text = text;
   }
@@ -52,6 +55,14 @@ export class ReceivedMessage {
     const headerLength = Math.max(0, (msg as ClientMsg).size() - before);
     const bytes = Buffer.from(data.buffer, data.byteOffset - headerLength, headerLength + data.length);
     return new ReceivedMessage(subject, reply, bytes, 0, bytes.length, headerLength);
+  }
+
+  /** What the reply subject tells, if it is that of a JetStream delivery. */
+  get ackInfo(): AckInfo | undefined {
+    const { reply, replyAt } = this;
+    return replyAt === undefined
+      ? parseAckSubject(reply)
+      : parseAckSubject(reply, this.piece, replyAt, replyAt + reply.length);
   }
 
   /** Bytes of all of it. */
