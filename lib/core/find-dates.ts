@@ -79,12 +79,14 @@ function withKey(
   const dates = child === undefined ? undefined : findDates(child, depth + 1);
   // `for … in` also tells of what somebody has added to Object.prototype.
   if (dates === undefined || !Object.hasOwn(source, key)) return found;
-  const all = found ?? { paths: [], keys: [], values: [] };
   const token = pointerToken(key);
-  for (const path of dates.paths) all.paths.push(token + path);
-  all.keys.push(key);
-  all.values.push(dates.written);
-  return all;
+  const paths = dates.paths === DATE_ITSELF ? [token] : dates.paths.map((path) => token + path);
+  // Most events hold one Date: lists of just one, where `push` makes room for seventeen.
+  if (found === undefined) return { paths, keys: [key], values: [dates.written] };
+  for (const path of paths) found.paths.push(path);
+  found.keys.push(key);
+  found.values.push(dates.written);
+  return found;
 }
 
 /** A copy, made when all has been looked at: a getter is read once to be looked at and once to be written. */

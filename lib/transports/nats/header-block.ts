@@ -52,6 +52,9 @@ interface CommonParts {
   readonly source: string;
   readonly beforeId: string;
   readonly beforeTime: string;
+  /** Those of the last one, and what the block ends with then. */
+  datePaths: string | undefined;
+  end: string;
 }
 
 const BEFORE_SECOND_ID = `\r\n${CE.specversion}: 1.0\r\n${CE.id}: `;
@@ -70,6 +73,8 @@ function commonParts(name: string, source: string): CommonParts {
     source,
     beforeId: `${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`,
     beforeTime: `\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `,
+    datePaths: undefined,
+    end: END,
   };
   COMMON.set(name, parts);
   return parts;
@@ -78,13 +83,16 @@ function commonParts(name: string, source: string): CommonParts {
 /** The block of an event, as `encodeHeaders` writes it, without a record of headers in between: as text if it is ASCII. */
 export function encodeEventHeaders(message: EventMessage): Buffer | string {
   const { name, source, id, own, time, correlationId, causationId, datePaths } = message;
-  const { beforeId, beforeTime } = commonParts(name, source);
-  let block = beforeId + id;
+  const parts = commonParts(name, source);
+  if (datePaths !== parts.datePaths) {
+    parts.datePaths = datePaths;
+    parts.end = datePaths === undefined ? END : `\r\n${CE.datePaths}: ${datePaths}${END}`;
+  }
+  let block = parts.beforeId + id;
   for (const key in own) block += line(key, own[key] as string);
-  block += BEFORE_SECOND_ID + id + beforeTime + time + BEFORE_CORRELATION_ID + correlationId;
+  block += BEFORE_SECOND_ID + id + parts.beforeTime + time + BEFORE_CORRELATION_ID + correlationId;
   if (causationId !== undefined) block += `\r\n${CE.causationId}: ${causationId}`;
-  if (datePaths !== undefined) block += `\r\n${CE.datePaths}: ${datePaths}`;
-  block += END;
+  block += parts.end;
   // The attributes are encoded: only the user's headers can hold anything but ASCII.
   return own !== undefined && NON_ASCII.test(block) ? Buffer.from(block, 'utf8') : block;
 }
