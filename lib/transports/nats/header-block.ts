@@ -106,7 +106,9 @@ const OWN_BLOCK = new RegExp(
     `NATS/1\\.0`,
     'Nats-Msg-Id: ([!-~]+)',
     `${CE.specversion}: 1\\.0`,
-    ...[CE.id, CE.source, CE.type, CE.time, CE.correlationId].map((key) => `${key}: ([!-~]+)`),
+    ...[CE.id, CE.source, CE.type, CE.time].map((key) => `${key}: ([!-~]+)`),
+    // Where one event begins what others follow from, it is the id once more.
+    `${CE.correlationId}: (?:\\2(?=\r)|([!-~]+))`,
     `(?:${CE.causationId}: ([!-~]+)\r\n)?(?:${CE.datePaths}: ([!-~]+)\r\n)?content-type: application/json`,
     '',
     '',
@@ -142,7 +144,7 @@ export function decodeOwnHeaders(message: ReceivedMessage): EventHeaders | undef
   headers[CE.source] = source === lastSource ? lastSource : (lastSource = copied(source));
   headers[CE.type] = found[4] as string;
   headers[CE.time] = found[5] as string;
-  headers[CE.correlationId] = found[6] === id ? ownId : copied(found[6] as string);
+  headers[CE.correlationId] = found[6] === undefined ? ownId : copied(found[6]);
   if (found[7] !== undefined) headers[CE.causationId] = copied(found[7]);
   if (found[8] !== undefined) headers[CE.datePaths] = found[8];
   headers['content-type'] = 'application/json';
