@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { NatsConnection } from 'nats';
+import { ownText } from '../../core/text';
 import { asMsgHdrs } from './header-block';
 import type { WireMessage } from './wire-message';
 
@@ -71,7 +72,7 @@ export class Frames {
     this.#reserve(COMMAND + 3 * (subject.length + reply.length) + length);
     if (subject !== this.#subject) {
       this.#subject = subject;
-      this.#command = `HPUB ${subject} `;
+      this.#command = ownText(`HPUB ${subject} `);
     }
     const command = `${this.#command}${reply === '' ? '' : `${reply} `}${headerLength} ${length}\r\n`;
     if (typeof header === 'string' && typeof body === 'string' && bodyLength === body.length) {

@@ -4,6 +4,7 @@ import type { ReceivedMessage } from './received-message';
 import { CE } from '../../core/cloudevents';
 import type { EventMessage } from '../../core/event-message';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
+import { ownText } from '../../core/text';
 
 /**
  * Headers as bytes, written and read by hand: the client's own header object costs more than the rest of a publish
@@ -57,8 +58,8 @@ interface CommonParts {
   end: string;
 }
 
-const BEFORE_SECOND_ID = `\r\n${CE.specversion}: 1.0\r\n${CE.id}: `;
-const BEFORE_CORRELATION_ID = `\r\n${CE.correlationId}: `;
+const BEFORE_SECOND_ID = ownText(`\r\n${CE.specversion}: 1.0\r\n${CE.id}: `);
+const BEFORE_CORRELATION_ID = ownText(`\r\n${CE.correlationId}: `);
 const END = '\r\ncontent-type: application/json\r\n\r\n';
 /** By name. A text that is joined of pieces keeps an object for each until it is written: 9 instead of 24. */
 const COMMON = new Map<string, CommonParts>();
@@ -71,8 +72,8 @@ function commonParts(name: string, source: string): CommonParts {
   if (COMMON.size >= MAX_COMMON) COMMON.clear();
   parts = {
     source,
-    beforeId: `${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`,
-    beforeTime: `\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `,
+    beforeId: ownText(`${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`),
+    beforeTime: ownText(`\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `),
     datePaths: undefined,
     end: END,
   };
@@ -86,7 +87,7 @@ export function encodeEventHeaders(message: EventMessage): Buffer | string {
   const parts = commonParts(name, source);
   if (datePaths !== parts.datePaths) {
     parts.datePaths = datePaths;
-    parts.end = datePaths === undefined ? END : `\r\n${CE.datePaths}: ${datePaths}${END}`;
+    parts.end = datePaths === undefined ? END : ownText(`\r\n${CE.datePaths}: ${datePaths}${END}`);
   }
   let block = parts.beforeId + id;
   for (const key in own) block += line(key, own[key] as string);
@@ -141,18 +142,15 @@ export function decodeOwnHeaders(message: ReceivedMessage): EventHeaders | undef
   headers['Nats-Msg-Id'] = messageId;
   headers[CE.specversion] = '1.0';
   headers[CE.id] = ownId;
-  headers[CE.source] = source === lastSource ? lastSource : (lastSource = copied(source));
+  headers[CE.source] = source === lastSource ? lastSource : (lastSource = ownText(source));
   headers[CE.type] = found[4] as string;
   headers[CE.time] = found[5] as string;
-  headers[CE.correlationId] = found[6] === undefined ? ownId : copied(found[6]);
-  if (found[7] !== undefined) headers[CE.causationId] = copied(found[7]);
+  headers[CE.correlationId] = found[6] === undefined ? ownId : ownText(found[6]);
+  if (found[7] !== undefined) headers[CE.causationId] = ownText(found[7]);
   if (found[8] !== undefined) headers[CE.datePaths] = found[8];
   headers['content-type'] = 'application/json';
   return headers;
 }
-
-/** The same text, in memory of its own. */
-const copied = (text: string): string => Buffer.from(text, 'latin1').toString('latin1');
 
 /**
  * Reads a block: reserved and trace keys in lower case, the first value of a repeated reserved key, others joined.

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { ReceivedMessage } from './received-message';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
+import { ownText } from '../../core/text';
 import type { Delivery } from '../../core/transport';
 import { millisOf, type AckInfo } from './ack-subject';
 import { decodeHeaders, decodeOwnHeaders, MAX_HEADER_BLOCK } from './header-block';
@@ -88,7 +89,7 @@ const last = { subject: '', clusterId: '', name: '' };
 /** In memory of its own: what is cut out of a text keeps all of it, and handlers may keep a name. */
 function nameIn(subject: string, clusterId: string): string {
   if (subject !== last.subject || clusterId !== last.clusterId) {
-    last.subject = Buffer.from(subject).toString();
+    last.subject = ownText(subject);
     last.clusterId = clusterId;
     last.name = eventNameOf(clusterId, last.subject);
   }

@@ -2,6 +2,7 @@ import { createInbox } from 'nats';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import { eventSubject, sanitize } from '../../core/names';
+import { ownText } from '../../core/text';
 import type {
   Consumer,
   EventTransport,
@@ -51,6 +52,8 @@ export class NatsTransport implements EventTransport {
   #watch: Watch | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #closed = false;
+  /** The last name that was published, and its subject: most events have those of the one before. */
+  #last = { name: '', subject: '' };
 
   constructor(options: NatsTransportOptions) {
     this.#options = options;
@@ -174,7 +177,9 @@ export class NatsTransport implements EventTransport {
   }
 
   #subjectOf(name: string): string {
-    return eventSubject(this.#options.clusterId, name);
+    if (name !== this.#last.name)
+      this.#last = { name, subject: ownText(eventSubject(this.#options.clusterId, name)) };
+    return this.#last.subject;
   }
 
   /** Streams and consumers, made sure of when something durable first needs them. */

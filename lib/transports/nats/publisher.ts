@@ -1,6 +1,7 @@
 import { createInbox, type NatsError } from 'nats';
 import type { ReceivedMessage } from './received-message';
 import { EventsError } from '../../core/errors';
+import { ownText } from '../../core/text';
 import { TRANSIENT } from './api';
 import type { NatsLink } from './connection';
 import { statusOf } from './header-block';
@@ -80,7 +81,7 @@ export class StreamPublisher {
 
   constructor(link: NatsLink, inboxPrefix: string) {
     this.#link = link;
-    this.#prefix = `${createInbox(inboxPrefix)}.`;
+    this.#prefix = ownText(`${createInbox(inboxPrefix)}.`);
     link.subscribe(`${this.#prefix}*`, { onMessage: (msg) => this.#onReply(msg) });
     link.listen({
       reconnected: () => {
