@@ -1,5 +1,6 @@
 import { arrayIndex, MAX_DATE_PATHS_BYTES, MAX_DEPTH, pointerToken, pointerTokens } from './date-paths';
 import { formatIsoTime } from './iso-time';
+import { NOT_PLAIN, plainKindOf, type PlainKind } from './plain-kind';
 
 /** The Dates in a value. */
 export interface Dates {
@@ -12,13 +13,7 @@ export interface Dates {
   readonly written: unknown;
 }
 
-// Made once: taking a stack trace would cost more than the walk.
-const NOT_PLAIN = new Error('not plain JSON');
-
 const DATE_ITSELF: readonly string[] = [''];
-// As they are at the start: a test may put another Date in their place.
-const { prototype: DATE } = Date;
-const { toJSON: dateToJson, toISOString: dateToIso } = DATE as unknown as Record<string, unknown>;
 
 /**
  * Finds the Dates in data that `JSON.stringify` carries as it is; `undefined` if it holds none. `depth` is the level of the
@@ -29,25 +24,18 @@ export function findDates(value: unknown, depth: number): Dates | undefined {
   if (typeof value === 'string' || typeof value === 'boolean' || value === null) return undefined;
   if (typeof value === 'number' && Number.isFinite(value)) return undefined;
   if (typeof value !== 'object') throw NOT_PLAIN;
-  const prototype: unknown = Object.getPrototypeOf(value);
-  const source = value as Record<string, unknown>;
-  if (prototype !== Object.prototype && prototype !== null) {
-    const tag = Array.isArray(value) ? undefined : Object.prototype.toString.call(value);
-    if (tag === '[object Date]') {
-      if (source.toJSON !== dateToJson || source.toISOString !== dateToIso) throw NOT_PLAIN;
-      const written = writtenDate(value as Date, prototype);
-      if (written === undefined) throw NOT_PLAIN;
-      return { paths: DATE_ITSELF, written };
-    }
-    // A prototype can make its objects something to call or await without giving them a tag of their own.
-    if (tag !== undefined && tag !== '[object Object]') throw NOT_PLAIN;
-    if (tag !== undefined && (value instanceof Error || typeof source.then === 'function')) throw NOT_PLAIN;
+  const kind = plainKindOf(value);
+  if (kind === 'date' || kind === 'date-instance') {
+    const written = writtenDate(value as Date, kind);
+    if (written === undefined) throw NOT_PLAIN;
+    return { paths: DATE_ITSELF, written };
   }
-  if (depth > MAX_DEPTH || typeof source.toJSON === 'function') throw NOT_PLAIN;
-  if (Array.isArray(value)) return findInArray(value, depth);
+  if (depth > MAX_DEPTH) throw NOT_PLAIN;
+  if (kind === 'array') return findInArray(value as unknown[], depth);
+  const source = value as Record<string, unknown>;
   let found: FoundInObject | undefined;
   // A list of the keys is needed only where a prototype may have some too.
-  if (prototype === Object.prototype) {
+  if (kind === 'object') {
     for (const key in source) found = withKey(found, source, key, depth);
   } else {
     for (const key of Object.keys(source)) found = withKey(found, source, key, depth);
@@ -56,8 +44,8 @@ export function findDates(value: unknown, depth: number): Dates | undefined {
 }
 
 /** `undefined` of an invalid Date. What a class of its own makes of its value may be no time at all, which JSON says as `null`. */
-function writtenDate(date: Date, prototype: unknown): string | null | undefined {
-  if (prototype === DATE) return formatIsoTime(date);
+function writtenDate(date: Date, kind: PlainKind): string | null | undefined {
+  if (kind === 'date') return formatIsoTime(date);
   return Number.isNaN(date.getTime()) ? undefined : date.toJSON();
 }
 

@@ -10,12 +10,15 @@ import {
 import { EventsError, EventSerializationError } from './errors';
 import { findDates } from './find-dates';
 import { PlainCopy, shortened } from './plain-copy';
+import { writeSmallJson } from './small-json';
+import { ownText } from './text';
 
 export { MAX_DEPTH };
 
 const BYTE_ORDER_MARK = '\ufeff';
 const MAX_CACHED_HEADERS = 500;
 const MAX_CACHED_LENGTH = 512;
+const PATIENCE = 31;
 
 /** Data as JSON, made into bytes when somebody wants them. */
 export class EncodedData {
@@ -27,8 +30,9 @@ export class EncodedData {
     readonly text: string,
     /** Value of the header `ce-datepaths`, see date-paths.ts; `undefined` when the data holds no Date. */
     readonly datePaths: string | undefined,
+    length = Buffer.byteLength(text),
   ) {
-    this.length = Buffer.byteLength(text);
+    this.length = length;
   }
 
   /** UTF-8 JSON. */
@@ -46,6 +50,8 @@ export class EncodedData {
  */
 export class JsonCodec {
   private readonly trees = new Map<string, DatePathTree | undefined>();
+  /** So many events are not tried to be written as small ones. */
+  private notSmall = 0;
 
   /**
    * Leaves the data as it is. Getters may be read twice.
@@ -53,7 +59,7 @@ export class JsonCodec {
    */
   encode(data: unknown): EncodedData {
     try {
-      return encodePlain(data);
+      return this.encodeSmall(data) ?? encodePlain(data);
     } catch (error) {
       if (error instanceof EventSerializationError) throw error;
     }
@@ -67,6 +73,21 @@ export class JsonCodec {
         cause,
       });
     }
+  }
+
+  /** @returns `undefined` of what is not small and plain: others like it come after it, and what was written of them is in vain */
+  private encodeSmall(data: unknown): EncodedData | undefined {
+    if (this.notSmall > 0) {
+      this.notSmall--;
+      return undefined;
+    }
+    const small = writeSmallJson(data);
+    if (small === undefined) {
+      this.notSmall = PATIENCE;
+      return undefined;
+    }
+    const { text, paths } = small;
+    return new EncodedData(text, paths.length === 0 ? undefined : datePathsOf(paths), text.length);
   }
 
   /** @throws EventsError `undecodable`; date paths that do not fit the body are ignored */
@@ -114,7 +135,7 @@ export class JsonCodec {
     const tree = compileDatePaths(header);
     // A compiled path takes far more memory than its text; long headers are rare, or meant to fill it.
     // The header may be cut out of a message, all of which it would keep.
-    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(Buffer.from(header).toString(), tree);
+    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(ownText(header), tree);
     return tree;
   }
 }
@@ -149,16 +170,17 @@ function isTooDeep(body: Uint8Array): boolean {
 function encodePlain(data: unknown): EncodedData {
   const dates = findDates(data, 1);
   if (dates === undefined) return new EncodedData(JSON.stringify(data), undefined);
-  const { paths, written } = dates;
+  return new EncodedData(JSON.stringify(dates.written), datePathsOf(dates.paths));
+}
+
+function datePathsOf(paths: readonly string[]): string {
   const datePaths = formatDatePaths(paths);
-  if (datePaths.length > MAX_DATE_PATHS_BYTES) {
-    const first = paths[0] ?? '';
-    throw new EventSerializationError(
-      first,
-      `the paths of the Dates, from ${shortened(first)} on, take ${datePaths.length} bytes and ` +
-        `${MAX_DATE_PATHS_BYTES} are allowed: send these dates as ISO strings, or see to it that no slot of an array ` +
-        `holds a string where another holds a Date`,
-    );
-  }
-  return new EncodedData(JSON.stringify(written), datePaths);
+  if (datePaths.length <= MAX_DATE_PATHS_BYTES) return datePaths;
+  const first = paths[0] ?? '';
+  throw new EventSerializationError(
+    first,
+    `the paths of the Dates, from ${shortened(first)} on, take ${datePaths.length} bytes and ` +
+      `${MAX_DATE_PATHS_BYTES} are allowed: send these dates as ISO strings, or see to it that no slot of an array ` +
+      `holds a string where another holds a Date`,
+  );
 }
