@@ -15,37 +15,34 @@ const DOT = 46;
 /**
  * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<timestamp>.<pending>`, or with
  * `<domain>.<account hash>` before the stream and a random token at the end.
- * @param bytes in which it stands, from `at` to `end`: reading it there costs a fifth of what searching the text does
+ * @param bytes in which it stands from `at` on, a byte for each of its characters: there the common form is read in a third of the time
  * @returns `undefined` if it is not such a subject
  */
-export function parseAckSubject(
-  reply: string,
-  bytes: Uint8Array = Buffer.from(reply),
-  at = 0,
-  end = bytes.length,
-): AckInfo | undefined {
+export function parseAckSubject(reply: string, bytes?: Uint8Array, at = 0): AckInfo | undefined {
   if (!reply.startsWith(PREFIX)) return undefined;
-  // From the end, and no token more than is asked for.
-  const pending = dotBefore(bytes, end, at);
+  return (bytes === undefined ? undefined : parseCommon(reply, bytes, at)) ?? parseTokens(reply);
+}
+
+/** From the end, and no token more than is asked for. */
+function parseCommon(reply: string, bytes: Uint8Array, at: number): AckInfo | undefined {
+  const pending = dotBefore(bytes, at + reply.length, at);
   const timestamp = dotBefore(bytes, pending, at);
   const consumerSequence = dotBefore(bytes, timestamp, at);
   const sequence = dotBefore(bytes, consumerSequence, at);
   const deliveries = dotBefore(bytes, sequence, at);
   const consumer = dotBefore(bytes, deliveries, at);
-  if (consumer > at && dotBefore(bytes, consumer, at) === at + PREFIX.length - 1) {
-    return infoOf(
-      numberIn(bytes, deliveries + 1, sequence),
-      numberIn(bytes, sequence + 1, consumerSequence),
-      reply.slice(timestamp + 1 - end, pending - end),
-    );
-  }
-  return parseLong(reply);
+  if (consumer <= at || dotBefore(bytes, consumer, at) !== at + PREFIX.length - 1) return undefined;
+  return infoOf(
+    numberIn(bytes, deliveries + 1, sequence),
+    numberIn(bytes, sequence + 1, consumerSequence),
+    reply.slice(timestamp + 1 - at, pending - at),
+  );
 }
 
-function parseLong(reply: string): AckInfo | undefined {
+function parseTokens(reply: string): AckInfo | undefined {
   const tokens = reply.split('.');
-  if (tokens.length < 11) return undefined;
-  const [, , , , , , deliveries = '', sequence = '', , timestamp = ''] = tokens;
+  if (tokens.length !== 9 && tokens.length < 11) return undefined;
+  const [deliveries = '', sequence = '', , timestamp = ''] = tokens.slice(tokens.length === 9 ? 4 : 6);
   return infoOf(numberOf(deliveries), numberOf(sequence), timestamp);
 }
 
@@ -56,7 +53,10 @@ function dotBefore(bytes: Uint8Array, end: number, at: number): number {
   return place;
 }
 
-const numberOf = (token: string): number | undefined => numberIn(Buffer.from(token), 0, token.length);
+const numberOf = (token: string): number | undefined => {
+  const bytes = Buffer.from(token);
+  return numberIn(bytes, 0, bytes.length);
+};
 
 function infoOf(
   deliveries: number | undefined,

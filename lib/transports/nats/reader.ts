@@ -182,7 +182,7 @@ class ConnectionReader implements Parser {
     const sidEnd = endOfWord(bytes, subjectEnd + 1, stop);
     const thirdEnd = endOfWord(bytes, sidEnd + 1, stop);
     const fourthEnd = hasHeader ? endOfWord(bytes, thirdEnd + 1, stop) : thirdEnd;
-    // Without a reply subject there is one word less.
+    // The words that follow: a reply subject or not, with `HMSG` the bytes of the header, the bytes of all.
     const hasReply = fourthEnd < stop;
     const replyEnd = hasReply ? thirdEnd : sidEnd;
     const headerEnd = hasReply ? fourthEnd : thirdEnd;
@@ -191,7 +191,7 @@ class ConnectionReader implements Parser {
     const size = numberIn(bytes, (hasHeader ? headerEnd : replyEnd) + 1, stop);
     if (sid === undefined || headerLength === undefined || size === undefined || headerLength > size)
       return undefined;
-    if (!isMessage(bytes, subjectAt)) return undefined;
+    if (!isMessage(bytes, hasHeader ? at + 1 : at)) return undefined;
     const start = lineEnd + 1;
     const end = start + size;
     const next = end + 2;
@@ -199,7 +199,7 @@ class ConnectionReader implements Parser {
     const subject = cut(bytes, text, subjectAt, subjectEnd);
     const reply = hasReply ? cut(bytes, text, sidEnd + 1, replyEnd) : '';
     const whole = text?.slice(start, end);
-    const replyAt = text === undefined ? undefined : sidEnd + 1;
+    const replyAt = reply.length === replyEnd - sidEnd - 1 ? sidEnd + 1 : undefined;
     const message = new ReceivedMessage(subject, reply, bytes, start, end, headerLength, whole, replyAt);
     if (!this.take(sid, message)) this.#leave(bytes, at, next);
     return next;
@@ -212,9 +212,9 @@ class ConnectionReader implements Parser {
   }
 }
 
-/** Whether `MSG ` stands before it. */
+/** Whether `MSG ` stands there. */
 const isMessage = (bytes: Buffer, at: number): boolean =>
-  bytes[at - 4] === M && bytes[at - 3] === S && bytes[at - 2] === G && bytes[at - 1] === SPACE;
+  bytes[at] === M && bytes[at + 1] === S && bytes[at + 2] === G && bytes[at + 3] === SPACE;
 
 const cut = (bytes: Buffer, text: string | undefined, from: number, to: number): string =>
   text === undefined ? bytes.toString('utf8', from, to) : text.slice(from, to);

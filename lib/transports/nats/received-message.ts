@@ -18,7 +18,7 @@ export class ReceivedMessage {
 
   /**
    * @param text all of it as text, if it is ASCII and that is known already
-   * @param replyAt where the reply subject begins in the piece, if it stands there and is ASCII
+   * @param replyAt where the reply subject begins in the piece, if it stands there with a byte for each character
    */
   constructor(
     readonly subject: string,
@@ -60,9 +60,7 @@ export class ReceivedMessage {
   /** What the reply subject tells, if it is that of a JetStream delivery. */
   get ackInfo(): AckInfo | undefined {
     const { reply, replyAt } = this;
-    return replyAt === undefined
-      ? parseAckSubject(reply)
-      : parseAckSubject(reply, this.piece, replyAt, replyAt + reply.length);
+    return replyAt === undefined ? parseAckSubject(reply) : parseAckSubject(reply, this.piece, replyAt);
   }
 
   /** Bytes of all of it. */
