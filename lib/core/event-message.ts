@@ -23,8 +23,10 @@ export class EventMessage implements OutboundMessage {
   /** The body as text, and how many bytes it has. */
   readonly text: string;
   readonly bodyLength: number;
+  /** What its headers take on the wire, the message id among them. */
+  readonly headerBytes: number;
   timeLeft: number | undefined = undefined;
-  readonly #encoded: EncodedData;
+  #body: Uint8Array | undefined = undefined;
   #headers: EventHeaders | undefined = undefined;
 
   /**
@@ -49,7 +51,6 @@ export class EventMessage implements OutboundMessage {
     this.datePaths = encoded.datePaths === undefined ? undefined : encodeAttribute(encoded.datePaths);
     this.text = encoded.text;
     this.bodyLength = encoded.length;
-    this.#encoded = encoded;
     // The message id has name, source and id once more.
     let bytes =
       FIXED_BYTES +
@@ -60,10 +61,11 @@ export class EventMessage implements OutboundMessage {
     if (this.datePaths !== undefined) bytes += DATE_PATHS_BYTES + this.datePaths.length;
     if (own !== undefined) bytes += headerBytes(own);
     checkHeaderBytes(bytes);
+    this.headerBytes = bytes;
   }
 
   get body(): Uint8Array {
-    return this.#encoded.body;
+    return (this.#body ??= Buffer.from(this.text, 'utf8'));
   }
 
   /**

@@ -27,6 +27,7 @@ import {
   encodeHeaders,
 } from '../../lib/transports/nats/header-block';
 import { ReceivedMessage } from '../../lib/transports/nats/received-message';
+import { lengthOf, wireMessageOf } from '../../lib/transports/nats/wire-message';
 
 // Every run is the same run; a failure prints the seed and the path to its smallest case.
 fc.configureGlobal({ seed: 20_240_501, numRuns: 300 });
@@ -249,6 +250,7 @@ describe('headers', () => {
         const message = new EventMessage(outbound, 'shop', headers, encoded, outbound.time.toISOString());
         const block = Buffer.from(encodeEventHeaders(message));
         expect(block).toEqual(encodeHeaders(message.headers, message.messageId));
+        expect(lengthOf(wireMessageOf('c.a.b', message))).toBe(block.length + 1);
         const read = decodeOwnHeaders(received(block, block.length));
         expect(read === undefined).toBe(headers !== undefined);
         if (read !== undefined) expect(Object.entries(read)).toEqual(Object.entries(decodeHeaders(block)!));

@@ -12,6 +12,8 @@ import { ownText } from '../../core/text';
  */
 
 const VERSION = 'NATS/1.0';
+/** Bytes of a block besides its headers: the version and the end. */
+export const FRAME_OF_BLOCK = `${VERSION}\r\n\r\n`.length;
 /** A block larger than this is not read; nobody sends such headers by accident. */
 export const MAX_HEADER_BLOCK = 16 * 1024;
 /** Of a dead letter or a redriven event, which carry the failure and the origin besides. */
@@ -53,9 +55,9 @@ interface CommonParts {
   readonly source: string;
   readonly beforeId: string;
   readonly beforeTime: string;
-  /** Those of the last one, and what the block ends with then. */
-  datePaths: string | undefined;
-  end: string;
+  /** What the block of the last one had of Dates, and how it ended. */
+  lastDatePaths: string | undefined;
+  lastEnd: string;
 }
 
 const BEFORE_SECOND_ID = ownText(`\r\n${CE.specversion}: 1.0\r\n${CE.id}: `);
@@ -74,8 +76,8 @@ function commonParts(name: string, source: string): CommonParts {
     source,
     beforeId: ownText(`${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`),
     beforeTime: ownText(`\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `),
-    datePaths: undefined,
-    end: END,
+    lastDatePaths: undefined,
+    lastEnd: END,
   };
   COMMON.set(name, parts);
   return parts;
@@ -85,15 +87,15 @@ function commonParts(name: string, source: string): CommonParts {
 export function encodeEventHeaders(message: EventMessage): Buffer | string {
   const { name, source, id, own, time, correlationId, causationId, datePaths } = message;
   const parts = commonParts(name, source);
-  if (datePaths !== parts.datePaths) {
-    parts.datePaths = datePaths;
-    parts.end = datePaths === undefined ? END : ownText(`\r\n${CE.datePaths}: ${datePaths}${END}`);
+  if (datePaths !== parts.lastDatePaths) {
+    parts.lastDatePaths = datePaths;
+    parts.lastEnd = datePaths === undefined ? END : ownText(`\r\n${CE.datePaths}: ${datePaths}${END}`);
   }
   let block = parts.beforeId + id;
   for (const key in own) block += line(key, own[key] as string);
   block += BEFORE_SECOND_ID + id + parts.beforeTime + time + BEFORE_CORRELATION_ID + correlationId;
   if (causationId !== undefined) block += `\r\n${CE.causationId}: ${causationId}`;
-  block += parts.end;
+  block += parts.lastEnd;
   // The attributes are encoded: only the user's headers can hold anything but ASCII.
   return own !== undefined && NON_ASCII.test(block) ? Buffer.from(block, 'utf8') : block;
 }

@@ -17,7 +17,7 @@ import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
 import type { DeadLetters } from './dead-letters';
 import { EphemeralPublisher } from './ephemeral-publisher';
-import { wireMessageOf, type WireMessage } from './wire-message';
+import { lengthOf, wireMessageOf, type WireMessage } from './wire-message';
 import { tellOfForeignFilters } from './foreign-filters';
 import { HandlerSlots } from './handler-slots';
 import { HandlerSource } from './handler-source';
@@ -99,8 +99,8 @@ export class NatsTransport implements EventTransport {
     const { jsm } = jetStream as JetStream;
     const subject = (name: string): string => this.#subjectOf(name);
     for (const message of messages) {
-      const { header, bodyLength } = wireMessageOf(subject(message.name), message);
-      this.#assertSize(message.name, header.length + bodyLength + BATCH_HEADERS);
+      const wire = wireMessageOf(subject(message.name), message);
+      this.#assertSize(message.name, lengthOf(wire) + BATCH_HEADERS);
     }
     return publishAtomically(this.#publisherOf(), jsm, messages, { stream: clusterId, subject, timeout });
   }
@@ -172,7 +172,7 @@ export class NatsTransport implements EventTransport {
     const { name } = message;
     if (this.#closed) throw new EventsError('closed', `cannot publish '${name}': the transport is closed`);
     const wire = wireMessageOf(this.#subjectOf(name), message);
-    this.#assertSize(name, wire.header.length + wire.bodyLength);
+    this.#assertSize(name, lengthOf(wire));
     return wire;
   }
 
