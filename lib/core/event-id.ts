@@ -12,10 +12,10 @@ export const isEventId = (value: unknown): value is string =>
 /** Ids for which random bytes are asked for at once. */
 const POOL = 128;
 const BYTES = 16;
-const random = Buffer.allocUnsafeSlow(POOL * BYTES);
-let at = random.length;
+const random = Buffer.alloc(POOL * BYTES);
+let used = random.length;
 /** The dashes stay, all else is written anew for each. */
-const written = Buffer.from('00000000-0000-0000-0000-000000000000');
+const line = Buffer.from('00000000-0000-0000-0000-000000000000');
 const DIGITS = Buffer.from('0123456789abcdef');
 
 /**
@@ -23,18 +23,18 @@ const DIGITS = Buffer.from('0123456789abcdef');
  * have to be put together when it is first used.
  */
 export function newEventId(): string {
-  if (at === random.length) {
+  if (used === random.length) {
     randomFillSync(random);
-    at = 0;
+    used = 0;
   }
-  random[at + 6] = ((random[at + 6] as number) & 0x0f) | 0x40;
-  random[at + 8] = ((random[at + 8] as number) & 0x3f) | 0x80;
+  random[used + 6] = ((random[used + 6] as number) & 0x0f) | 0x40;
+  random[used + 8] = ((random[used + 8] as number) & 0x3f) | 0x80;
   let to = 0;
   for (let index = 0; index < BYTES; index++) {
     if (index === 4 || index === 6 || index === 8 || index === 10) to++;
-    const byte = random[at++] as number;
-    written[to++] = DIGITS[byte >> 4] as number;
-    written[to++] = DIGITS[byte & 0x0f] as number;
+    const byte = random[used++] as number;
+    line[to++] = DIGITS[byte >> 4] as number;
+    line[to++] = DIGITS[byte & 0x0f] as number;
   }
-  return written.toString('latin1');
+  return line.toString('latin1');
 }

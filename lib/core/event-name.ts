@@ -1,4 +1,5 @@
 import { EventsError } from './errors';
+import { TextMemo } from './text-memo';
 
 export const MAX_EVENT_NAME_LENGTH = 200;
 
@@ -12,15 +13,14 @@ export const quote = (value: unknown): string =>
     ? JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
     : String(typeof value);
 
-/** One that is known to be a name, at first itself: each emit asks twice, and most have the name of the one before. */
-let known = 'known';
+/** Each emit asks twice. */
+const known = new TextMemo<true>();
 
 /** @throws EventsError `invalid_event_name`. A name is part of a subject, and a subject reaches the wire verbatim. */
 export function assertEventName(name: unknown): asserts name is string {
-  if (name === known) return;
-  if (typeof name === 'string' && name.length <= MAX_EVENT_NAME_LENGTH && NAME.test(name)) {
-    known = name;
-    return;
+  if (typeof name === 'string') {
+    if (known.get(name) === true) return;
+    if (name.length <= MAX_EVENT_NAME_LENGTH && NAME.test(name)) return void known.set(name, true);
   }
   const why =
     typeof name === 'string' && name.length > MAX_EVENT_NAME_LENGTH

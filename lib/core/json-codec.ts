@@ -18,7 +18,7 @@ export { MAX_DEPTH };
 const BYTE_ORDER_MARK = '\ufeff';
 const MAX_CACHED_HEADERS = 500;
 const MAX_CACHED_LENGTH = 512;
-const PATIENCE = 31;
+const MAX_SKIPPED = 31;
 
 /** Data as JSON, made into bytes when somebody wants them. */
 export class EncodedData {
@@ -50,11 +50,12 @@ export class EncodedData {
  */
 export class JsonCodec {
   private readonly trees = new Map<string, DatePathTree | undefined>();
-  /** So many events are not tried to be written as small ones. */
-  private notSmall = 0;
+  /** So many events are not tried to be written as small ones, and so many were not after the last one that was none. */
+  private skipping = 0;
+  private skipped = 0;
 
   /**
-   * Leaves the data as it is. Getters may be read twice.
+   * Leaves the data as it is. Getters may be read several times.
    * @throws EventSerializationError naming the first value JSON cannot carry
    */
   encode(data: unknown): EncodedData {
@@ -75,17 +76,19 @@ export class JsonCodec {
     }
   }
 
-  /** @returns `undefined` of what is not small and plain: others like it come after it, and what was written of them is in vain */
+  /**
+   * @returns `undefined` of what is not small and plain. Others like it are likely to follow, and trying them is in vain: the more of
+   * them there are, the fewer are tried
+   */
   private encodeSmall(data: unknown): EncodedData | undefined {
-    if (this.notSmall > 0) {
-      this.notSmall--;
+    if (this.skipping > 0) {
+      this.skipping--;
       return undefined;
     }
     const small = writeSmallJson(data);
-    if (small === undefined) {
-      this.notSmall = PATIENCE;
-      return undefined;
-    }
+    this.skipped = small === undefined ? Math.min(2 * this.skipped + 1, MAX_SKIPPED) : 0;
+    this.skipping = this.skipped;
+    if (small === undefined) return undefined;
     const { text, paths } = small;
     return new EncodedData(text, paths.length === 0 ? undefined : datePathsOf(paths), text.length);
   }

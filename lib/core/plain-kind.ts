@@ -8,15 +8,22 @@ export const NOT_PLAIN = new Error('not plain JSON');
 const { prototype: DATE } = Date;
 const { toJSON: dateToJson, toISOString: dateToIso } = DATE as unknown as Record<string, unknown>;
 
-/** `instance`, of a class, is written as `object` is, of its own keys alone; `date` as the language has it, or of a class of its own. */
-export type PlainKind = 'object' | 'instance' | 'array' | 'date' | 'date-instance';
+/**
+ * `bare` has no prototype; `instance`, of a class, is written as `object` is, of its own keys alone; `date` is as the language has
+ * it, `date-instance` of a class of its own.
+ */
+export type PlainKind = 'object' | 'bare' | 'instance' | 'array' | 'date' | 'date-instance';
 
-/** What an object is to `JSON.stringify`. @throws NOT_PLAIN if it has a `toJSON`, a tag of its own, or is an Error or to be awaited */
+/**
+ * What an object is to `JSON.stringify`, unless it is one of the language's own that hides what it is: a boxed primitive, raw JSON.
+ * @throws NOT_PLAIN if it has a `toJSON` or a tag of its own, or if an instance is an Error or to be awaited
+ */
 export function plainKindOf(value: object): PlainKind {
-  const prototype: unknown = Object.getPrototypeOf(value);
   const { toJSON } = value as { toJSON?: unknown };
-  if (prototype === Object.prototype || prototype === null) return withoutToJson(toJSON, 'object');
   if (Array.isArray(value)) return withoutToJson(toJSON, 'array');
+  const prototype: unknown = Object.getPrototypeOf(value);
+  if (prototype === Object.prototype) return withoutToJson(toJSON, 'object');
+  if (prototype === null) return withoutToJson(toJSON, 'bare');
   const tag = Object.prototype.toString.call(value);
   if (tag === '[object Date]') {
     if (toJSON !== dateToJson || (value as Date).toISOString !== dateToIso) throw NOT_PLAIN;

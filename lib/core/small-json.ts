@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { pointerToken } from './date-paths';
 import { formatIsoTime } from './iso-time';
 import { plainKindOf } from './plain-kind';
@@ -28,7 +29,7 @@ const CLOSING_BRACE = 125;
 
 const NO_PATHS: string[] = [];
 
-const written = Buffer.allocUnsafeSlow(MAX_BYTES + ROOM);
+const buffer = Buffer.allocUnsafeSlow(MAX_BYTES + ROOM);
 /** Paths to the Dates that are written, from the value that is being written. */
 let paths = NO_PATHS;
 let isBusy = false;
@@ -45,7 +46,7 @@ export function writeSmallJson(data: unknown): SmallJson | undefined {
   paths = NO_PATHS;
   try {
     const end = writeValue(data, 0);
-    return end > MAX_BYTES ? undefined : { text: written.toString('latin1', 0, end), paths };
+    return end > MAX_BYTES ? undefined : { text: buffer.toString('latin1', 0, end), paths };
   } catch {
     return undefined;
   } finally {
@@ -69,8 +70,9 @@ function writeValue(value: unknown, at: number): number {
     case 'date':
       return writeDate(value as Date, at);
     case 'instance':
-      return writeObject({ ...value }, at);
+      return types.isBoxedPrimitive(value) ? BEYOND : writeInstance(value as Record<string, unknown>, at);
     default:
+      // Of those without a prototype, some are raw JSON.
       return BEYOND;
   }
 }
@@ -78,19 +80,40 @@ function writeValue(value: unknown, at: number): number {
 function writeObject(source: Record<string, unknown>, start: number): number {
   let at = start;
   for (const key in source) {
-    const value = source[key];
-    if (value === undefined) continue;
-    written[at] = at === start ? OPENING_BRACE : COMMA;
-    at = writeText(key, at + 1);
-    written[at] = COLON;
-    const known = paths.length;
-    at = writeValue(value, at + 1);
+    at = writeMember(source, key, start, at);
     if (at > MAX_BYTES) return BEYOND;
-    for (let found = known; found < paths.length; found++)
-      paths[found] = pointerToken(key) + (paths[found] as string);
   }
-  if (at === start) written[at++] = OPENING_BRACE;
-  written[at] = CLOSING_BRACE;
+  return writeEnd(start, at);
+}
+
+/** Its prototype may have keys too. */
+function writeInstance(source: Record<string, unknown>, start: number): number {
+  let at = start;
+  for (const key of Object.keys(source)) {
+    at = writeMember(source, key, start, at);
+    if (at > MAX_BYTES) return BEYOND;
+  }
+  return writeEnd(start, at);
+}
+
+/** @param start where the object begins */
+function writeMember(source: Record<string, unknown>, key: string, start: number, at: number): number {
+  const value = source[key];
+  if (value === undefined) return at;
+  buffer[at] = at === start ? OPENING_BRACE : COMMA;
+  const colon = writeText(key, at + 1);
+  buffer[colon] = COLON;
+  const known = paths.length;
+  const end = writeValue(value, colon + 1);
+  for (let found = known; found < paths.length; found++)
+    paths[found] = pointerToken(key) + (paths[found] as string);
+  return end;
+}
+
+function writeEnd(start: number, end: number): number {
+  let at = end;
+  if (at === start) buffer[at++] = OPENING_BRACE;
+  buffer[at] = CLOSING_BRACE;
   return at + 1;
 }
 
@@ -98,13 +121,13 @@ function writeObject(source: Record<string, unknown>, start: number): number {
 function writeArray(slots: readonly unknown[], start: number): number {
   const known = paths.length;
   let at = start;
-  written[at++] = OPENING_BRACKET;
+  buffer[at++] = OPENING_BRACKET;
   for (let slot = 0; slot < slots.length; slot++) {
-    if (slot > 0) written[at++] = COMMA;
+    if (slot > 0) buffer[at++] = COMMA;
     at = writeValue(slots[slot], at);
     if (at > MAX_BYTES) return BEYOND;
   }
-  written[at] = CLOSING_BRACKET;
+  buffer[at] = CLOSING_BRACKET;
   return paths.length > known ? BEYOND : at + 1;
 }
 
@@ -121,13 +144,13 @@ function writeText(text: string, start: number): number {
   const { length } = text;
   if (length > MAX_TEXT || start > MAX_BYTES - length) return BEYOND;
   let at = start;
-  written[at++] = QUOTE;
+  buffer[at++] = QUOTE;
   for (let index = 0; index < length; index++) {
     const code = text.charCodeAt(index);
     if (code < 32 || code > 126 || code === QUOTE || code === BACKSLASH) return BEYOND;
-    written[at++] = code;
+    buffer[at++] = code;
   }
-  written[at] = QUOTE;
+  buffer[at] = QUOTE;
   return at + 1;
 }
 
@@ -140,7 +163,7 @@ function writeNumber(value: number, start: number): number {
   let rest = value;
   for (let at = start + digits - 1; at >= start; at--) {
     const tenth = (rest / 10) | 0;
-    written[at] = ZERO + rest - 10 * tenth;
+    buffer[at] = ZERO + rest - 10 * tenth;
     rest = tenth;
   }
   return start + digits;
@@ -148,6 +171,6 @@ function writeNumber(value: number, start: number): number {
 
 /** ASCII, and short. */
 function writeSigns(text: string, start: number): number {
-  for (let index = 0; index < text.length; index++) written[start + index] = text.charCodeAt(index);
+  for (let index = 0; index < text.length; index++) buffer[start + index] = text.charCodeAt(index);
   return start + text.length;
 }

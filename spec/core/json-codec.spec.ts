@@ -56,6 +56,7 @@ describe('plain JSON', () => {
     ['nested values', { a: [1, 'x', null, { b: true, '': [[]] }] }],
     ['keys with / ~ * and none', { 'a/b': 1, 'c~d': 2, '*': 3, '': 4, ą: 5 }],
     ['an object without a prototype', Object.assign(Object.create(null) as object, { a: 1 })],
+    ['an array without a prototype', Object.setPrototypeOf([1, 'ü'], null)],
   ])('carries %s as JSON.stringify does, without date paths', (_, data) => {
     expect(json(data)).toBe(JSON.stringify(data));
     expect(datePaths(data)).toBeUndefined();

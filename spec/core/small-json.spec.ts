@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import { findDates } from '../../lib/core/find-dates';
 import { writeSmallJson } from '../../lib/core/small-json';
 
 const at = new Date('2024-05-01T10:20:30.456Z');
@@ -12,10 +11,17 @@ class Order {
   }
 }
 
-/** As the way of all other data writes it. */
+function pathsTo(data: unknown): string[] {
+  if (data instanceof Date) return [''];
+  if (typeof data !== 'object' || data === null) return [];
+  return Object.entries(data).flatMap(([key, value]) =>
+    pathsTo(value).map((path) => `/${key.replaceAll('~', '~0').replaceAll('/', '~1')}${path}`),
+  );
+}
+
 const expected = (data: unknown): { text: string; paths: readonly string[] } => ({
   text: JSON.stringify(data),
-  paths: findDates(data, 1)?.paths ?? [],
+  paths: pathsTo(data),
 });
 
 describe('small plain data', () => {
@@ -31,8 +37,12 @@ describe('small plain data', () => {
     ['keys without a value', { a: undefined, b: 1, c: undefined }],
     ['no key with a value', { a: undefined }],
     ['keys like numbers', { 10: 'ten', 9: 'nine', a: 'a' }],
-    ['an object without a prototype', Object.assign(Object.create(null) as object, { a: 1 })],
-    ['instances of classes', { order: new Order(5), all: [Object.create({ inherited: 1 })] }],
+    [
+      'instances of classes',
+      { order: new Order(5), all: { one: Object.create({ inherited: 1 }) as object } },
+    ],
+    ['an array without a prototype', Object.setPrototypeOf([1, 'a'], null)],
+    ['an array that passes for an object', Object.setPrototypeOf([[1], {}], Object.prototype)],
     ['a getter', Object.defineProperty({}, 'a', { get: () => 1, enumerable: true })],
     ['a key `__proto__`', JSON.parse('{"__proto__":{"a":1}}')],
     ['as much as is small', { text: 'x'.repeat(50), more: Array.from({ length: 19 }, () => 'y'.repeat(47)) }],
@@ -52,9 +62,19 @@ describe('small plain data', () => {
         { weight: 1, arbitrary: fc.integer().map((number) => new Order(number)) },
       ),
     }));
+    const anything = fc.anything({
+      withBigInt: true,
+      withBoxedValues: true,
+      withDate: true,
+      withMap: true,
+      withNullPrototype: true,
+      withSet: true,
+      withSparseArray: true,
+      withTypedArray: true,
+    });
     let count = 0;
     fc.assert(
-      fc.property(fc.oneof(value, fc.anything({ withDate: true, withNullPrototype: true })), (data) => {
+      fc.property(fc.oneof(value, anything), (data) => {
         const small = writeSmallJson(data);
         if (small === undefined) return;
         count++;
@@ -95,6 +115,10 @@ describe('small plain data', () => {
     ['a toJSON', { a: { toJSON: () => 1 } }],
     ['a Map', new Map()],
     ['a boxed text', Object('a')],
+    ['a boxed text that hides it', Object.assign(Object('a') as object, { [Symbol.toStringTag]: 'Object' })],
+    ['a boxed bigint that hides it', Object.setPrototypeOf(Object(7n), {})],
+    ['what has no prototype, as raw JSON', Object.assign(Object.create(null) as object, { rawJSON: '1' })],
+    ['a gap in an array without a prototype', Object.setPrototypeOf([1, undefined], null)],
     ['an Error', new Error('a')],
     ['a promise', { a: Promise.resolve() }],
     [

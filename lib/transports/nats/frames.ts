@@ -1,6 +1,5 @@
 import type { Socket } from 'node:net';
 import type { NatsConnection } from 'nats';
-import { ownText } from '../../core/text';
 import { asMsgHdrs } from './header-block';
 import type { WireMessage } from './wire-message';
 
@@ -44,9 +43,6 @@ export class Frames {
   #to = 0;
   #messages = 0;
   #scheduled = false;
-  /** The last subject, and how its commands begin: most have that of the one before. */
-  #subject = '';
-  #command = 'HPUB  ';
 
   constructor(nc: NatsConnection) {
     this.#nc = nc;
@@ -70,11 +66,7 @@ export class Frames {
       return this.#nc.publish(subject, bytes, { reply, headers: asMsgHdrs(headers) });
     }
     this.#reserve(COMMAND + 3 * (subject.length + reply.length) + length);
-    if (subject !== this.#subject) {
-      this.#subject = subject;
-      this.#command = ownText(`HPUB ${subject} `);
-    }
-    const command = `${this.#command}${reply === '' ? '' : `${reply} `}${headerLength} ${length}\r\n`;
+    const command = `HPUB ${subject} ${reply === '' ? '' : `${reply} `}${headerLength} ${length}\r\n`;
     if (typeof header === 'string' && typeof body === 'string' && bodyLength === body.length) {
       // All of it is ASCII, as of most events: one piece of text is written faster than four.
       this.#write(`${command}${header}${body}\r\n`, 'latin1');

@@ -5,6 +5,7 @@ import { CE } from '../../core/cloudevents';
 import type { EventMessage } from '../../core/event-message';
 import { emptyHeaders, foldKey, isHeaderKey, type EventHeaders } from '../../core/headers';
 import { ownText } from '../../core/text';
+import { TextMemo } from '../../core/text-memo';
 
 /**
  * Headers as bytes, written and read by hand: the client's own header object costs more than the rest of a publish
@@ -52,7 +53,6 @@ function line(key: string, value: string): string {
 
 /** What the blocks of all events of one name and one service have in common. */
 interface CommonParts {
-  readonly source: string;
   readonly beforeId: string;
   readonly beforeTime: string;
   /** What the block of the last one had of Dates, and how it ended. */
@@ -63,39 +63,42 @@ interface CommonParts {
 const BEFORE_SECOND_ID = ownText(`\r\n${CE.specversion}: 1.0\r\n${CE.id}: `);
 const BEFORE_CORRELATION_ID = ownText(`\r\n${CE.correlationId}: `);
 const END = '\r\ncontent-type: application/json\r\n\r\n';
-/** By name. A text that is joined of pieces keeps an object for each until it is written: 9 instead of 24. */
-const COMMON = new Map<string, CommonParts>();
-const MAX_COMMON = 1000;
+/** Longer ones are rare, and not remembered. */
+const MAX_LAST_DATE_PATHS = 512;
+/** By service and name. A text that is joined of pieces keeps an object for each until it is written: 9 instead of 24. */
+const COMMON = new TextMemo<TextMemo<CommonParts>>();
 
 function commonParts(name: string, source: string): CommonParts {
-  let parts = COMMON.get(name);
-  if (parts?.source === source) return parts;
-  // Names that are made up as they go must not fill the memory.
-  if (COMMON.size >= MAX_COMMON) COMMON.clear();
-  parts = {
-    source,
-    beforeId: ownText(`${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`),
-    beforeTime: ownText(`\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `),
-    lastDatePaths: undefined,
-    lastEnd: END,
-  };
-  COMMON.set(name, parts);
-  return parts;
+  const names = COMMON.get(source) ?? COMMON.set(source, new TextMemo());
+  const known = names.get(name);
+  return (
+    known ??
+    names.set(name, {
+      beforeId: ownText(`${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`),
+      beforeTime: ownText(`\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `),
+      lastDatePaths: undefined,
+      lastEnd: END,
+    })
+  );
+}
+
+function endOf(parts: CommonParts, datePaths: string | undefined): string {
+  if (datePaths === parts.lastDatePaths) return parts.lastEnd;
+  const end = datePaths === undefined ? END : `\r\n${CE.datePaths}: ${datePaths}${END}`;
+  if (end.length > MAX_LAST_DATE_PATHS) return end;
+  parts.lastDatePaths = datePaths;
+  return (parts.lastEnd = ownText(end));
 }
 
 /** The block of an event, as `encodeHeaders` writes it, without a record of headers in between: as text if it is ASCII. */
 export function encodeEventHeaders(message: EventMessage): Buffer | string {
   const { name, source, id, own, time, correlationId, causationId, datePaths } = message;
   const parts = commonParts(name, source);
-  if (datePaths !== parts.lastDatePaths) {
-    parts.lastDatePaths = datePaths;
-    parts.lastEnd = datePaths === undefined ? END : ownText(`\r\n${CE.datePaths}: ${datePaths}${END}`);
-  }
   let block = parts.beforeId + id;
   for (const key in own) block += line(key, own[key] as string);
   block += BEFORE_SECOND_ID + id + parts.beforeTime + time + BEFORE_CORRELATION_ID + correlationId;
   if (causationId !== undefined) block += `\r\n${CE.causationId}: ${causationId}`;
-  block += parts.lastEnd;
+  block += endOf(parts, datePaths);
   // The attributes are encoded: only the user's headers can hold anything but ASCII.
   return own !== undefined && NON_ASCII.test(block) ? Buffer.from(block, 'utf8') : block;
 }

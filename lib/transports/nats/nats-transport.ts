@@ -3,6 +3,7 @@ import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import { eventSubject, sanitize } from '../../core/names';
 import { ownText } from '../../core/text';
+import { TextMemo } from '../../core/text-memo';
 import type {
   Consumer,
   EventTransport,
@@ -40,6 +41,8 @@ export class NatsTransport implements EventTransport {
   readonly #options: NatsTransportOptions;
   readonly #link: NatsLink;
   readonly #inboxPrefix: string;
+  /** Of the names that are published. */
+  readonly #subjects = new TextMemo<string>();
   readonly #subscriptions = new Set<PullSubscription | CoreSubscription>();
   readonly #redeliveries: Redeliveries;
   readonly #ephemeral: EphemeralPublisher;
@@ -52,8 +55,6 @@ export class NatsTransport implements EventTransport {
   #watch: Watch | undefined;
   #ticker: NodeJS.Timeout | undefined;
   #closed = false;
-  /** The last name that was published, and its subject: most events have those of the one before. */
-  #last = { name: '', subject: '' };
 
   constructor(options: NatsTransportOptions) {
     this.#options = options;
@@ -177,9 +178,8 @@ export class NatsTransport implements EventTransport {
   }
 
   #subjectOf(name: string): string {
-    if (name !== this.#last.name)
-      this.#last = { name, subject: ownText(eventSubject(this.#options.clusterId, name)) };
-    return this.#last.subject;
+    const known = this.#subjects.get(name);
+    return known ?? this.#subjects.set(name, ownText(eventSubject(this.#options.clusterId, name)));
   }
 
   /** Streams and consumers, made sure of when something durable first needs them. */
