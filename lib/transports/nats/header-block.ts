@@ -55,16 +55,11 @@ function line(key: string, value: string): string {
 interface CommonParts {
   readonly beforeId: string;
   readonly beforeTime: string;
-  /** What the block of the last one had of Dates, and how it ended. */
-  lastDatePaths: string | undefined;
-  lastEnd: string;
 }
 
 const BEFORE_SECOND_ID = ownText(`\r\n${CE.specversion}: 1.0\r\n${CE.id}: `);
 const BEFORE_CORRELATION_ID = ownText(`\r\n${CE.correlationId}: `);
 const END = '\r\ncontent-type: application/json\r\n\r\n';
-/** Longer ones are rare, and not remembered. */
-const MAX_LAST_DATE_PATHS = 512;
 /** By service and name. A text that is joined of pieces keeps an object for each until it is written: 9 instead of 24. */
 const COMMON = new TextMemo<TextMemo<CommonParts>>();
 
@@ -76,18 +71,21 @@ function commonParts(name: string, source: string): CommonParts {
     names.set(name, {
       beforeId: ownText(`${VERSION}\r\nNats-Msg-Id: ${name}:${source}:`),
       beforeTime: ownText(`\r\n${CE.source}: ${source}\r\n${CE.type}: ${name}\r\n${CE.time}: `),
-      lastDatePaths: undefined,
-      lastEnd: END,
     })
   );
 }
 
-function endOf(parts: CommonParts, datePaths: string | undefined): string {
-  if (datePaths === parts.lastDatePaths) return parts.lastEnd;
-  const end = datePaths === undefined ? END : `\r\n${CE.datePaths}: ${datePaths}${END}`;
-  if (end.length > MAX_LAST_DATE_PATHS) return end;
-  parts.lastDatePaths = datePaths;
-  return (parts.lastEnd = ownText(end));
+/** How blocks end, by their date paths. */
+const ENDS = new TextMemo<string>();
+/** Longer paths are rare, and not remembered. */
+const MAX_REMEMBERED_PATHS = 512;
+
+function endOf(datePaths: string | undefined): string {
+  if (datePaths === undefined) return END;
+  const known = ENDS.get(datePaths);
+  if (known !== undefined) return known;
+  const end = `\r\n${CE.datePaths}: ${datePaths}${END}`;
+  return datePaths.length > MAX_REMEMBERED_PATHS ? end : ENDS.set(datePaths, ownText(end));
 }
 
 /** The block of an event, as `encodeHeaders` writes it, without a record of headers in between: as text if it is ASCII. */
@@ -98,7 +96,7 @@ export function encodeEventHeaders(message: EventMessage): Buffer | string {
   for (const key in own) block += line(key, own[key] as string);
   block += BEFORE_SECOND_ID + id + parts.beforeTime + time + BEFORE_CORRELATION_ID + correlationId;
   if (causationId !== undefined) block += `\r\n${CE.causationId}: ${causationId}`;
-  block += endOf(parts, datePaths);
+  block += endOf(datePaths);
   // The attributes are encoded: only the user's headers can hold anything but ASCII.
   return own !== undefined && NON_ASCII.test(block) ? Buffer.from(block, 'utf8') : block;
 }
