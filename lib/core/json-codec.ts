@@ -11,21 +11,22 @@ import { EventsError, EventSerializationError } from './errors';
 import { findDates } from './find-dates';
 import { PlainCopy, shortened } from './plain-copy';
 import { writeSmallJson } from './small-json';
-import { ownText } from './text';
+import { TextMemo } from './text-memo';
 
 export { MAX_DEPTH };
 
 const BYTE_ORDER_MARK = '\ufeff';
-const MAX_CACHED_HEADERS = 500;
-const MAX_CACHED_LENGTH = 512;
-const MAX_SKIPPED = 31;
+const MAX_REMEMBERED = 500;
+const MAX_REMEMBERED_LENGTH = 512;
+/** Where all events are none of the small, one in 32 is tried: what is written of it in vain then costs next to nothing. */
+const MAX_UNTRIED = 31;
 
-/** Data as JSON, made into bytes when somebody wants them. */
+/** Data as JSON, made into bytes whenever somebody wants them. */
 export class EncodedData {
   /** Bytes of it in UTF-8. */
   readonly length: number;
-  #body: Uint8Array | undefined = undefined;
 
+  /** @param length of the text in UTF-8, if it is known */
   constructor(
     readonly text: string,
     /** Value of the header `ce-datepaths`, see date-paths.ts; `undefined` when the data holds no Date. */
@@ -37,7 +38,7 @@ export class EncodedData {
 
   /** UTF-8 JSON. */
   get body(): Uint8Array {
-    return (this.#body ??= Buffer.from(this.text, 'utf8'));
+    return Buffer.from(this.text, 'utf8');
   }
 }
 
@@ -49,10 +50,11 @@ export class EncodedData {
  * else JSON would change is refused.
  */
 export class JsonCodec {
-  private readonly trees = new Map<string, DatePathTree | undefined>();
-  /** So many events are not tried to be written as small ones, and so many were not after the last one that was none. */
-  private skipping = 0;
-  private skipped = 0;
+  /** By header; `null` of a malformed one. */
+  private readonly trees = new TextMemo<DatePathTree | null>(MAX_REMEMBERED);
+  /** So many events are not tried as small ones before the next is, and so many were not after the last that was none. */
+  private untried = 0;
+  private lastUntried = 0;
 
   /**
    * Leaves the data as it is. Getters may be read several times.
@@ -81,13 +83,13 @@ export class JsonCodec {
    * them there are, the fewer are tried
    */
   private encodeSmall(data: unknown): EncodedData | undefined {
-    if (this.skipping > 0) {
-      this.skipping--;
+    if (this.untried > 0) {
+      this.untried--;
       return undefined;
     }
     const small = writeSmallJson(data);
-    this.skipped = small === undefined ? Math.min(2 * this.skipped + 1, MAX_SKIPPED) : 0;
-    this.skipping = this.skipped;
+    this.lastUntried = small === undefined ? Math.min(2 * this.lastUntried + 1, MAX_UNTRIED) : 0;
+    this.untried = this.lastUntried;
     if (small === undefined) return undefined;
     const { text, paths } = small;
     return new EncodedData(text, paths.length === 0 ? undefined : datePathsOf(paths), text.length);
@@ -127,18 +129,11 @@ export class JsonCodec {
 
   private treeOf(header: string): DatePathTree | undefined {
     if (header.length > MAX_DATE_PATHS_BYTES) return undefined;
-    const cached = this.trees.get(header);
-    if (cached !== undefined || this.trees.has(header)) return cached;
-    if (this.trees.size === MAX_CACHED_HEADERS) {
-      for (const oldest of this.trees.keys()) {
-        this.trees.delete(oldest);
-        break;
-      }
-    }
+    const known = this.trees.get(header);
+    if (known !== undefined) return known ?? undefined;
     const tree = compileDatePaths(header);
     // A compiled path takes far more memory than its text; long headers are rare, or meant to fill it.
-    // The header may be cut out of a message, all of which it would keep.
-    if (header.length <= MAX_CACHED_LENGTH) this.trees.set(ownText(header), tree);
+    if (header.length <= MAX_REMEMBERED_LENGTH) this.trees.set(header, tree ?? null);
     return tree;
   }
 }

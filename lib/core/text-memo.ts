@@ -1,10 +1,14 @@
 import { ownText } from './text';
 
-const MAX_TEXTS = 1000;
-
-/** Remembers what was made of texts, a thousand of them: ones that are made up as they go must not fill the memory. */
+/** Remembers what was made of texts, of so many at most: ones that are made up as they go must not fill the memory. */
 export class TextMemo<T> {
+  readonly #max: number;
   readonly #values = new Map<string, T>();
+
+  /** @param max when there are as many, all are forgotten. Default: 1,000 */
+  constructor(max = 1000) {
+    this.#max = max;
+  }
 
   get(text: string): T | undefined {
     return this.#values.get(text);
@@ -12,7 +16,7 @@ export class TextMemo<T> {
 
   /** @returns the value */
   set(text: string, value: T): T {
-    if (this.#values.size >= MAX_TEXTS) this.#values.clear();
+    if (this.#values.size >= this.#max) this.#values.clear();
     this.#values.set(ownText(text), value);
     return value;
   }
