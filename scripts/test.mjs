@@ -96,6 +96,15 @@ async function main() {
       name: 'chaos',
       command: [process.execPath, path.join(ROOT, 'scripts', 'chaos.mjs'), '--seconds', '10', '--seed', '1'],
     },
+    {
+      name: 'chaos-cluster',
+      title: `chaos on three nodes, nats-server ${servers.oldest.version}`,
+      command: [
+        process.execPath,
+        path.join(ROOT, 'scripts', 'chaos.mjs'),
+        ...['--nodes', '3', '--server', 'oldest', '--seconds', '10', '--seed', '1'],
+      ],
+    },
   ];
   const stages = [[checks, [lint]], [suites], [[samples], [acceptance]]];
   const steps = stages.flat(2);

@@ -1,27 +1,32 @@
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { connect, type JetStreamManager } from 'nats';
-import { NatsServer } from '../support/nats-server';
-import { Journal, Program, startWorker, type WorkerOptions } from '../support/worker-process';
+import { createEventService, type EventService } from '@venta/events';
+import { connect, type JetStreamManager, type NatsConnection } from 'nats';
+import { Journal, Program } from '../support/worker-process';
+import { startBroker, type Broker } from './broker';
+import { Fleet, type Service } from './fleet';
 import { ledgerOf, type ChaosEntry, type Ledger, type Letter } from './ledger';
-import { planOf } from './plan';
+import { MENDED_AFTER_MS, planOf, type PlannedFault } from './plan';
 
 const CLUSTER = 'chaos';
+const STREAMS = [CLUSTER, `${CLUSTER}-retry`];
 /** Milliseconds: the package's own 30 s would make a run of a minute one of half an hour. Nothing else is different. */
 const ACK_WAIT = 1500;
-const SETTLING_MS = 120_000;
+const SETTLING_MS = 180_000;
+const POLL_MS = 200;
 const EMITTERS = 2;
 const RETRY = { attempts: 3, delay: 100, maxDelay: 400 };
+const QUIET = { error: () => {}, warn: () => {}, log: () => {}, debug: () => {} };
 
-const SERVICES = [
+const PLACE = { name: 'Orders.place', options: { concurrency: 20 } };
+const BOOKS = { name: 'Books.enter', on: 'order.*', options: { concurrency: 10 } };
+const SERVICES: readonly Service[] = [
   {
     app: 'orders',
     instances: 3,
-    handlers: [
-      { name: 'Orders.place', on: ['order.created', 'order.paid'], options: { concurrency: 20 } },
-      { name: 'Books.enter', on: 'order.*', options: { concurrency: 10 } },
-    ],
+    handlers: [{ ...PLACE, on: ['order.created', 'order.paid'] }, BOOKS],
+    next: [{ ...PLACE, on: ['order.created', 'order.paid', 'order.refunded'] }, BOOKS],
   },
   {
     app: 'mailer',
@@ -30,28 +35,37 @@ const SERVICES = [
   },
 ];
 const EVENTS = ['order.created', 'order.paid'];
+const NEXT_EVENTS = ['order.refunded'];
 const handlersOf = (event: string): string[] =>
-  SERVICES.flatMap(({ handlers }) =>
-    handlers.filter(({ on }) => on === 'order.*' || on.includes(event)).map(({ name }) => name),
+  SERVICES.flatMap(({ handlers, next }) =>
+    (next ?? handlers).filter(({ on }) => on === 'order.*' || on.includes(event)).map(({ name }) => name),
   );
 
 /**
- * Events flow, the server and the services are killed, some events kill their service; in the end every event that was
- * acknowledged has been handled, or is a dead letter if it was meant to be one.
- * @returns whether that held
+ * Runs services under load while servers, links and processes fail, some events kill their process, dead letters are
+ * redriven and a new version is deployed. In the end every event in the stream has been handled, or is a dead letter
+ * if it was meant to be one, and the stream has every event that was acknowledged.
+ * @returns true when all of it held
  */
 export async function chaos(options: {
   seconds: number;
   seed: number;
+  /** 1 or 3. */
+  nodes: number;
   say: (line: string) => void;
 }): Promise<boolean> {
-  const { seconds, seed, say } = options;
-  say(`chaos: ${seconds} s, seed ${seed}`);
-  const plan = planOf(seconds, seed, EVENTS, handlersOf);
-  const server = await NatsServer.start();
+  const { seconds, seed, nodes, say } = options;
+  say(`chaos: ${seconds} s, seed ${seed}, ${nodes} ${nodes === 1 ? 'node' : 'nodes'}`);
+  const plan = planOf({ seconds, seed, nodes, names: EVENTS, nextNames: NEXT_EVENTS, handlersOf });
+  const broker = await startBroker(nodes, CLUSTER);
   const journal = await Journal.create<ChaosEntry>();
-  const fleet = new Fleet(server.url, journal);
+  const fleet = new Fleet({
+    ...{ urls: broker.urls, clusterId: CLUSTER, ackWait: ACK_WAIT, module: { retry: RETRY } },
+    ...{ services: SERVICES, journal },
+  });
+  let operator: EventService | undefined;
   try {
+    operator = await startOperator(broker, nodes);
     fleet.start();
     // The durables exist before the first event: what is emitted before them is none of their business.
     await journal.until('every service is up', (entries) => {
@@ -60,46 +74,28 @@ export async function chaos(options: {
     });
     const file = `${journal.file}.plan`;
     await writeFile(file, JSON.stringify(plan.events));
-    const begun = Date.now();
     const emitters = Array.from(
       { length: EMITTERS },
       (_, part) =>
         new Program(path.join(__dirname, 'emitter.mjs'), {
-          ...{
-            url: server.url,
-            clusterId: CLUSTER,
-            journal: journal.file,
-            plan: file,
-            part,
-            parts: EMITTERS,
-          },
+          ...{ url: broker.urls.join(','), clusterId: CLUSTER, journal: journal.file, plan: file },
+          ...{ part, parts: EMITTERS, nextEvents: NEXT_EVENTS, failsFor: MENDED_AFTER_MS },
         }),
     );
-    let serverKills = 0;
-    let workerKills = 0;
-    for (const { at, target, which, down } of plan.faults) {
-      await sleep(Math.max(0, begun + at - Date.now()));
-      if (target === 'worker') {
-        if (fleet.killOne(which)) workerKills++;
-      } else {
-        await server.kill();
-        await sleep(down);
-        await server.restart();
-        serverKills++;
-      }
-    }
+    const begun = Date.now();
+    const counts = await perform(plan.faults, { broker, fleet, operator, begun, file, journal });
     for (const emitter of emitters) {
       const { code } = await emitter.exited;
       if (code !== 0) throw new Error(`an emitter ended with code ${code}: ${emitter.output}`);
     }
     const emitted = Date.now();
-    const settled = await settle(server.url);
+    const settled = await settle(broker, operator);
     const ended = Date.now();
     await fleet.stop();
 
-    const { letters, marks } = await readDeadLetters(server.url);
+    const { stored, letters, marks } = await readStreams(broker);
     const entries = journal.entries;
-    const ledger = ledgerOf(plan.events, handlersOf, entries, letters);
+    const ledger = ledgerOf({ planned: plan.events, handlersOf, entries, stored, letters });
     const complaints = [
       ...(settled ? [] : [`not settled ${SETTLING_MS} ms after the end`]),
       ...ledger.complaints,
@@ -107,11 +103,13 @@ export async function chaos(options: {
     const suicides = entries.filter(({ what }) => what === 'suicide').length;
     report(ledger, [
       ['seed', seed],
+      ['nodes', nodes],
       ['events planned', plan.events.length],
       ['acknowledged', ledger.acknowledged],
       ['refused (unknown outcome)', ledger.refused],
-      ['server killed', serverKills],
-      ['workers killed', workerKills],
+      ['in the stream', stored.size],
+      ...[...counts].map(([target, count]) => [`fault: ${target}`, count] as const),
+      ['redriven', counts.redriven],
       ['workers killed by an event', suicides],
       ['processes started', fleet.started],
       ['emitting, s', ((emitted - begun) / 1000).toFixed(1)],
@@ -127,95 +125,157 @@ export async function chaos(options: {
     return complaints.length === 0;
   } finally {
     await fleet.stop();
-    await server.stop();
+    await operator?.drain().catch(() => {});
+    await broker.stop();
   }
 }
 
-/** The processes of all services: whoever dies is replaced. */
-class Fleet {
-  started = 0;
-  readonly #running = new Set<Program>();
-  #stopping = false;
+/** Creates the streams, with a replica on each node, and redrives dead letters. */
+const startOperator = (broker: Broker, replicas: number): Promise<EventService> =>
+  createEventService(
+    {
+      ...{ appName: 'operator', url: [...broker.urls], clusterId: CLUSTER, consume: false },
+      connectTimeout: 60_000,
+      stream: { replicas, deadLetter: { replicas } },
+    },
+    QUIET,
+  );
 
-  constructor(
-    private readonly url: string,
-    private readonly journal: Journal<ChaosEntry>,
-  ) {}
+class FaultCounts extends Map<string, number> {
+  redriven = 0;
 
-  start(): void {
-    for (const { app, instances, handlers } of SERVICES) {
-      for (let i = 0; i < instances; i++) this.#keep({ app, handlers });
+  count(target: string): void {
+    this.set(target, (this.get(target) ?? 0) + 1);
+  }
+}
+
+interface Scene {
+  readonly broker: Broker;
+  readonly fleet: Fleet;
+  readonly operator: EventService;
+  /** Milliseconds since the epoch. */
+  readonly begun: number;
+  /** Of the plan; beside it lies a file that starts the events of the next version. */
+  readonly file: string;
+  readonly journal: Journal<ChaosEntry>;
+}
+
+/** Resolves when the last fault is over. */
+async function perform(faults: readonly PlannedFault[], scene: Scene): Promise<FaultCounts> {
+  const { broker, fleet, operator, begun, file, journal } = scene;
+  const counts = new FaultCounts();
+  const background: Promise<unknown>[] = [];
+  let ofBroker: Promise<unknown> = Promise.resolve();
+  for (const fault of faults) {
+    await sleep(Math.max(0, begun + fault.at - Date.now()));
+    counts.count(fault.target);
+    if (fault.target === 'worker') fleet.killOne(fault.which);
+    else if (fault.target === 'redrive') {
+      background.push(redriveMended(operator).then((redriven) => (counts.redriven += redriven)));
+    } else if (fault.target === 'deployment') {
+      background.push(fleet.deploy());
+      const isNext = ({ what, pid }: ChaosEntry): boolean => what === 'ready' && fleet.nextPids.has(pid);
+      const ready = journal.until('the next version is up', (entries) => entries.some(isNext), 120_000);
+      background.push(ready.then(() => writeFile(`${file}.next`, '')));
+    } else {
+      ofBroker = ofBroker.then(() => broker.perform(fault));
+      background.push(ofBroker);
     }
   }
-
-  /** @param which 0 to 1 */
-  killOne(which: number): boolean {
-    const running = [...this.#running];
-    const victim = running[Math.floor(which * running.length)];
-    victim?.signal('SIGKILL');
-    return victim !== undefined;
-  }
-
-  async stop(): Promise<void> {
-    this.#stopping = true;
-    await Promise.all([...this.#running].map((program) => program.kill('SIGTERM')));
-  }
-
-  #keep(service: Pick<WorkerOptions, 'app' | 'handlers'>): void {
-    this.started++;
-    const program = startWorker(
-      { ...service, url: this.url, clusterId: CLUSTER, ackWait: ACK_WAIT, module: { retry: RETRY } },
-      this.journal,
-    );
-    this.#running.add(program);
-    void program.exited.then(() => {
-      this.#running.delete(program);
-      if (!this.#stopping) this.#keep(service);
-    });
-  }
+  await Promise.all(background);
+  return counts;
 }
 
-/** Waits until nothing is undelivered or in hands anywhere. @returns false when that took too long */
-async function settle(url: string): Promise<boolean> {
-  return withManager(url, async (manager) => {
+/**
+ * Sends the dead letters of the handlers that are mended by now back to them. What cannot be sent now is left for the
+ * next time.
+ * @returns how many
+ */
+async function redriveMended(operator: EventService): Promise<number> {
+  let redriven = 0;
+  try {
+    let cursor: string | undefined;
+    do {
+      const page = await operator.deadLetters.list({ limit: 1000, cursor });
+      for (const letter of page.items) {
+        if (!letter.eventId.startsWith('mended-')) continue;
+        await operator.deadLetters.redrive(letter.id);
+        redriven++;
+      }
+      cursor = page.cursor;
+    } while (cursor !== undefined);
+  } catch {
+    // The server is down, or another letter was in the way: the letters stay.
+  }
+  return redriven;
+}
+
+/** Waits until nothing is undelivered, in flight or still to be redriven. @returns false when that took too long */
+async function settle(broker: Broker, operator: EventService): Promise<boolean> {
+  return withManager(broker, async (manager) => {
     const deadline = Date.now() + SETTLING_MS;
     while (Date.now() < deadline) {
-      const consumers = await manager.consumers.list(CLUSTER).next();
-      if (consumers.every(({ num_pending, num_ack_pending }) => num_pending + num_ack_pending === 0))
-        return true;
-      await sleep(200);
+      if ((await isIdle(manager).catch(() => false)) && (await redriveMended(operator)) === 0) {
+        if (await isIdle(manager).catch(() => false)) return true;
+      }
+      await sleep(POLL_MS);
     }
     return false;
   });
 }
 
-async function readDeadLetters(url: string): Promise<{ letters: Letter[]; marks: number }> {
-  return withManager(url, async (manager) => {
-    const stream = `${CLUSTER}-dlq`;
-    const { state } = await manager.streams.info(stream);
+async function isIdle(manager: JetStreamManager): Promise<boolean> {
+  for (const stream of STREAMS) {
+    const consumers = await manager.consumers.list(stream).next();
+    if (consumers.some(({ num_pending, num_ack_pending }) => num_pending + num_ack_pending > 0)) return false;
+  }
+  return true;
+}
+
+async function readStreams(
+  broker: Broker,
+): Promise<{ stored: Set<string>; letters: Letter[]; marks: number }> {
+  return withManager(broker, async (manager, connection) => {
+    const stored = new Set<string>();
+    await readAll(connection, manager, CLUSTER, (_, header) => stored.add(header('ce-id')));
     const letters: Letter[] = [];
     let marks = 0;
-    for (let seq = Math.max(1, state.first_seq); seq <= state.last_seq; seq++) {
-      const message = await manager.streams.getMessage(stream, { seq }).catch(() => undefined);
-      if (message === undefined) continue; // a mark that was taken away
-      if (message.subject.startsWith(`${stream}-run.`)) marks++;
+    await readAll(connection, manager, `${CLUSTER}-dlq`, (subject, header) => {
+      if (!subject.startsWith(`${CLUSTER}-dlq.`)) marks++;
       else {
-        const header = (name: string): string => message.header.get(name);
         letters.push({
           id: header('ce-id'),
           handler: header('Event-Origin-Handler'),
           reason: header('Event-Failure-Reason'),
         });
       }
-    }
-    return { letters, marks };
+    });
+    return { stored, letters, marks };
   });
 }
 
-async function withManager<T>(url: string, use: (manager: JetStreamManager) => Promise<T>): Promise<T> {
-  const connection = await connect({ servers: url });
+async function readAll(
+  connection: NatsConnection,
+  manager: JetStreamManager,
+  stream: string,
+  read: (subject: string, header: (name: string) => string) => void,
+): Promise<void> {
+  let { messages: left } = (await manager.streams.info(stream)).state;
+  if (left === 0) return;
+  const consumer = await connection.jetstream().consumers.get(stream);
+  for await (const message of await consumer.consume()) {
+    read(message.subject, (name) => message.headers?.get(name) ?? '');
+    if (--left === 0) return;
+  }
+}
+
+async function withManager<T>(
+  broker: Broker,
+  use: (manager: JetStreamManager, connection: NatsConnection) => Promise<T>,
+): Promise<T> {
+  const connection = await connect({ servers: [...broker.directUrls], maxReconnectAttempts: -1 });
   try {
-    return await use(await connection.jetstreamManager());
+    return await use(await connection.jetstreamManager(), connection);
   } finally {
     await connection.close();
   }

@@ -31,20 +31,24 @@ export interface Ledger {
   readonly complaints: readonly string[];
 }
 
-/** How the events of a kind end in the handler they are meant for; all others end handled. */
+/** The dead letter of an event of a kind, in the handler it is meant for; all others end handled. */
 const REASON: Partial<Record<Kind, string>> = {
   failing: 'attempts_exhausted',
   rejected: 'non_retryable',
   killer: 'crash_loop',
 };
 
-/** Sets what was acknowledged against what was handled and what became a dead letter, for each handler. */
-export function ledgerOf(
-  planned: readonly PlannedEvent[],
-  handlersOf: (name: string) => readonly string[],
-  entries: readonly ChaosEntry[],
-  letters: readonly Letter[],
-): Ledger {
+interface LedgerInput {
+  readonly planned: readonly PlannedEvent[];
+  readonly handlersOf: (name: string) => readonly string[];
+  readonly entries: readonly ChaosEntry[];
+  /** Ids of the events in the stream. */
+  readonly stored: ReadonlySet<string>;
+  readonly letters: readonly Letter[];
+}
+
+/** Compares the events in the stream with the handled events and the dead letters of each handler. */
+export function ledgerOf({ planned, handlersOf, entries, stored, letters }: LedgerInput): Ledger {
   const acknowledged = new Set(
     entries.filter(({ what }) => what === 'acknowledged').map(({ id = '' }) => id),
   );
@@ -64,10 +68,13 @@ export function ledgerOf(
     reasons.set(key, [...(reasons.get(key) ?? []), reason]);
   }
 
-  const complaints: string[] = [];
+  const complaints = [...acknowledged]
+    .filter((id) => !stored.has(id))
+    .map((id) => `acknowledged and not in the stream: ${id}`);
   const ledgers = new Map<string, HandlerLedger>();
   for (const { id, kind, name, data } of planned) {
-    const confirmed = acknowledged.has(id);
+    // An event whose acknowledgement was lost may be stored or not; if it is, it ends like the others.
+    const confirmed = acknowledged.has(id) || stored.has(id);
     for (const handler of handlersOf(name)) {
       const key = `${handler} ${id}`;
       const ledger = ledgers.get(handler) ?? {
@@ -83,7 +90,6 @@ export function ledgerOf(
       if (done > 1) ledger.repeated++;
       for (const reason of ends) ledger.deadLetters[reason] = (ledger.deadLetters[reason] ?? 0) + 1;
 
-      // An event whose acknowledgement was lost may be stored or not; if it is, it ends like the others.
       if (confirmed && done === 0 && ends.length === 0) {
         ledger.lost++;
         complaints.push(`lost: ${id} in ${handler}`);

@@ -26,6 +26,8 @@ export interface NatsServerOptions {
   config?: string;
   /** In bytes. */
   maxPayload?: number;
+  /** Of a cluster: whether its members tell clients of one another. Default: true. */
+  advertise?: boolean;
   /** A folder to keep streams in. It is left alone at the end; without it, a temporary one is used and removed. */
   storeDir?: string;
 }
@@ -354,7 +356,7 @@ export class NatsServer {
   }
 
   private async writeConfig(): Promise<void> {
-    const { name, cluster, jetstream = true, maxPayload } = this.settings;
+    const { name, cluster, jetstream = true, maxPayload, advertise = true } = this.settings;
     const lines = [
       `server_name: ${JSON.stringify(name)}`,
       `host: ${HOST}`,
@@ -370,7 +372,10 @@ export class NatsServer {
     }
     if (cluster) {
       const routes = cluster.routes.map((port) => `"nats-route://${HOST}:${port}"`).join(', ');
-      lines.push(`cluster { name: ${cluster.name}, listen: "${HOST}:${cluster.port}", routes: [${routes}] }`);
+      const quiet = advertise ? '' : ', no_advertise: true';
+      lines.push(
+        `cluster { name: ${cluster.name}, listen: "${HOST}:${cluster.port}", routes: [${routes}]${quiet} }`,
+      );
     }
     await writeFile(this.configFile, `${lines.join('\n')}\n${this.extra}\n`);
   }

@@ -9,8 +9,11 @@ import type { EventsModuleOptions, SubscribeOptions } from '@venta/events';
 const POLL_MS = 10;
 const EXIT_TIMEOUT_MS = 30_000;
 
-/** What a handler does with an event: `kill` kills its own process, a number asks for another try after so many ms. */
-export type Action = 'ok' | 'fail' | 'reject' | 'kill' | number;
+/**
+ * What a handler does with an event: `kill` kills its own process, `mend` fails while the event is younger than
+ * `failsFor`, a number asks for another try after so many ms.
+ */
+export type Action = 'ok' | 'fail' | 'reject' | 'kill' | 'mend' | number;
 
 /** Data of the events that workers handle. */
 export interface WorkerEvent {
@@ -18,6 +21,8 @@ export interface WorkerEvent {
   wait?: number | number[];
   /** By attempt, likewise. Default: `['ok']`. */
   do?: Action[];
+  /** Milliseconds for which `mend` fails. */
+  failsFor?: number;
   /** The handler that obeys; others handle the event without ado. Default: all. */
   only?: string;
 }

@@ -68,6 +68,8 @@ function handlerClass({ name, on, options }) {
           // The signal may take a moment to arrive; nothing may happen in it.
           await new Promise(() => {});
         }
+        if (action === 'mend' && Date.now() < context.time.getTime() + event.failsFor)
+          throw new Error('not mended yet');
         if (action === 'fail') throw new Error('told to fail');
         if (action === 'reject') throw new NonRetryableError('told to reject');
         if (typeof action === 'number') throw new RetryAfterError(action);
@@ -98,7 +100,7 @@ async function transport() {
   if (ackWait === undefined) return {};
   // Not part of the public surface: reached by its path.
   const { createNatsTransport } = createRequire(import.meta.url)('../../dist/transports/nats/index.js');
-  return { transport: createNatsTransport({ servers: [url], clusterId, app, logger, ackWait }) };
+  return { transport: createNatsTransport({ servers: url.split(','), clusterId, app, logger, ackWait }) };
 }
 
 /** Where the database is, seen from the events module: Nest's hooks run by the distance and the order of imports. */
