@@ -2,7 +2,8 @@
  * Everything CI checks, with all set-up. Suites that need a nats-server run against the oldest and the newest supported
  * one; there is no run without.
  *
- *   npm test                     all of it
+ *   npm test                     all but the suites on other versions of Node.js
+ *   npm test -- --all            those as well
  *   npm test -- lint unit        only these steps
  */
 import { spawn } from 'node:child_process';
@@ -10,12 +11,14 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { findServers } from './nats-server.mjs';
+import { findNode } from './node-versions.mjs';
 import { ROOT, setup, SIGNALS } from './setup.mjs';
 
 const RESULTS = path.join(ROOT, '.cache', 'test-results');
 const bin = (name, script) => [process.execPath, path.join(ROOT, 'node_modules', name, script)];
-const jest = (name, ...args) => [
-  ...bin('jest', 'bin/jest.js'),
+const jest = (name, ...args) => [process.execPath, ...jestArguments(name, ...args)];
+const jestArguments = (name, ...args) => [
+  path.join(ROOT, 'node_modules', 'jest', 'bin', 'jest.js'),
   ...[
     '--ci',
     // At least two, since the suites also wait. With more than there are cores, bounds of time break.
@@ -42,11 +45,13 @@ function endInOrder() {
 }
 
 async function main() {
-  const chosen = process.argv.slice(2);
+  const all = process.argv.includes('--all');
+  const chosen = process.argv.slice(2).filter((argument) => argument !== '--all');
   await setup();
   await rm(RESULTS, { recursive: true, force: true });
   await mkdir(RESULTS, { recursive: true });
-  const servers = await findServers({ need: 'matrix', log: (line) => process.stderr.write(`${line}\n`) });
+  const log = (line) => process.stderr.write(`${line}\n`);
+  const servers = await findServers({ need: 'matrix', log });
 
   // These use one core, or wait for the network or for time to pass: one list runs beside the other.
   const checks = [
@@ -106,11 +111,34 @@ async function main() {
       ],
     },
   ];
-  const stages = [[checks, [lint]], [suites], [[samples], [acceptance]]];
+  // The engine's own differences: promises, async context, JSON. Types are the compiler's, faults the server's business.
+  const nodes = [
+    { name: 'node-24', tag: '24' },
+    { name: 'node-newest', tag: 'latest' },
+  ].filter(({ name }) => all || chosen.includes(name));
+  const engines = [];
+  for (const { name, tag } of nodes) {
+    const node = await findNode(tag, log);
+    engines.push({
+      name,
+      title: `unit and conformance, Node.js ${node.version}, nats-server ${servers.newest.version}`,
+      command: [
+        node.path,
+        ...jestArguments(
+          name,
+          ...['--testPathPatterns', '/spec/(core|middleware|nest|testing|transports/memory|conformance)/'],
+        ),
+      ],
+      env: { NATS_SERVER_UNDER_TEST: 'newest' },
+    });
+  }
+  const stages = [[checks, [lint]], [suites], [engines], [[samples], [acceptance]]];
   const steps = stages.flat(2);
   const unknown = chosen.find((name) => !steps.some((step) => step.name === name));
   if (unknown)
-    throw new Error(`Unknown step ${unknown}; there are ${steps.map(({ name }) => name).join(', ')}.`);
+    throw new Error(
+      `Unknown step ${unknown}; there are ${steps.map(({ name }) => name).join(', ')}, node-24, node-newest.`,
+    );
 
   const isChosen = ({ name }) => chosen.length === 0 || chosen.includes(name);
   const results = new Map();
