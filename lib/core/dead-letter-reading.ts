@@ -1,7 +1,8 @@
-import { CE, decodeAttribute } from './cloudevents';
+import { CE } from './cloudevents';
 import { redrivesOf } from './dead-letter';
 import type { StoredDeadLetter } from './dead-letter-store';
 import { decodeData } from './decoding';
+import { placeId, receivedId } from './event-id';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import type { DeadLetterReason } from './settlement';
@@ -48,12 +49,15 @@ export function deadLetterOf({ id, headers, body }: StoredDeadLetter, codec: Jso
   for (const [key, value] of Object.entries(headers)) if (!isReserved(key)) own[key] = value;
   const subject = text('Event-Origin-Subject');
   const stream = text('Event-Origin-Stream');
-  const eventId = decodeAttribute(text(CE.id)) || `${stream}-${text('Event-Origin-Sequence')}`;
+  const eventId =
+    receivedId(headers[CE.id]) ??
+    placeId(stream, count(headers['Event-Origin-Sequence']), time('Event-Origin-Time').getTime());
   return {
     id,
     event: subject.startsWith(`${stream}.`) ? subject.slice(stream.length + 1) : subject,
     eventId,
-    correlationId: decodeAttribute(text(CE.correlationId)) || eventId,
+    correlationId:
+      receivedId(headers[CE.correlationId]) ?? receivedId(headers['x-correlation-id']) ?? eventId,
     app: text('Event-Origin-App'),
     subscription: text('Event-Origin-Handler'),
     durable: text('Event-Origin-Durable'),

@@ -1,13 +1,41 @@
-import { randomFillSync } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
+import { decodeAttribute } from './cloudevents';
 
 const MAX_LENGTH = 256;
-const CONTROL = /\p{Cc}/u;
+/** Control characters, and halves of surrogate pairs: all of those are one character in UTF-8. */
+const UNFIT = /[\p{Cc}\p{Cs}]/u;
+const UNFIT_ALL = /[\p{Cc}\p{Cs}]/gu;
+/** Letters, digits and most signs: nothing is encoded, quoted or to be taken out. */
+const CLEAN = /^[\x21\x23\x24\x26-\x7e]{1,256}$/;
+const DIGEST_LENGTH = 32;
 
 /** Which values `id`, `correlationId` and `causationId` may have. Completes "must be …". */
-export const ID_RULE = `a string of 1 to ${MAX_LENGTH} characters, without control characters`;
+export const ID_RULE = `a string of 1 to ${MAX_LENGTH} characters, without control characters and halves of surrogate pairs`;
 
 export const isEventId = (value: unknown): value is string =>
-  typeof value === 'string' && value.length > 0 && value.length <= MAX_LENGTH && !CONTROL.test(value);
+  typeof value === 'string' && value.length > 0 && value.length <= MAX_LENGTH && !UNFIT.test(value);
+
+/**
+ * The id in a header of an event that arrives. It ends up in logs and keys: what `emit` would refuse is cut and cleaned, and a digest
+ * of the whole keeps different ids different.
+ * @returns `undefined` of an empty one, which is none
+ */
+export function receivedId(header: string | undefined): string | undefined {
+  if (header === undefined || CLEAN.test(header)) return header;
+  const id = decodeAttribute(header);
+  if (id.length <= MAX_LENGTH && !UNFIT.test(id)) return id || undefined;
+  const digest = createHash('sha256').update(header).digest('hex').slice(0, DIGEST_LENGTH);
+  const start = id.slice(0, MAX_LENGTH).replace(UNFIT_ALL, '');
+  return `${start.slice(0, MAX_LENGTH - DIGEST_LENGTH - 1).replace(UNFIT_ALL, '')}~${digest}`;
+}
+
+/**
+ * The id of an event whose sender gave none: its place in the stream. Sequences are used again after a stream lost its tail or was
+ * made anew, so the time belongs to it.
+ * @param storedAt milliseconds since the epoch
+ */
+export const placeId = (stream: string, sequence: number, storedAt: number): string =>
+  `${stream}-${sequence}-${storedAt}`;
 
 /** Ids for which random bytes are asked for at once. */
 const POOL = 128;

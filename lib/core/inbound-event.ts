@@ -1,21 +1,10 @@
 import { AsyncResource } from 'node:async_hooks';
 import { CE, decodeAttribute } from './cloudevents';
 import type { ConsumeContext } from './event-context';
+import { receivedId } from './event-id';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
 import { parseIsoTime } from './iso-time';
 import type { Delivery } from './transport';
-
-const MAX_ID_LENGTH = 256;
-
-const CONTROL = /\p{Cc}/gu;
-/** Letters, digits and most signs: nothing is encoded, quoted or to be taken out. */
-const CLEAN = /^[\x21\x23\x24\x26-\x7e]{1,256}$/;
-
-// Ids come from the wire and end up in logs: bounded, without control characters. What is empty then is none.
-const clean = (value: string | undefined): string | undefined =>
-  value === undefined || CLEAN.test(value)
-    ? value
-    : decodeAttribute(value).replace(CONTROL, '').slice(0, MAX_ID_LENGTH) || undefined;
 
 /** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
 export class InboundEvent implements ConsumeContext {
@@ -33,7 +22,7 @@ export class InboundEvent implements ConsumeContext {
   ) {}
 
   get id(): string {
-    return (this.#id ??= clean(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId);
+    return (this.#id ??= receivedId(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId);
   }
 
   get name(): string {
@@ -41,7 +30,7 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get source(): string {
-    return clean(this.delivery.headers[CE.source]) ?? 'unknown';
+    return receivedId(this.delivery.headers[CE.source]) ?? 'unknown';
   }
 
   get time(): Date {
@@ -55,11 +44,11 @@ export class InboundEvent implements ConsumeContext {
     const correlationId = headers[CE.correlationId];
     // So it is where one event begins what others follow from.
     if (correlationId === this.id) return correlationId;
-    return clean(correlationId) ?? clean(headers['x-correlation-id']) ?? this.id;
+    return receivedId(correlationId) ?? receivedId(headers['x-correlation-id']) ?? this.id;
   }
 
   get causationId(): string | undefined {
-    return clean(this.delivery.headers[CE.causationId]);
+    return receivedId(this.delivery.headers[CE.causationId]);
   }
 
   get attempt(): number {

@@ -45,9 +45,9 @@ describe('an event that arrives', () => {
 
   it('has ids that are safe to log: no control characters, bounded', () => {
     const event = inbound({ 'ce-id': `%1B[31mred%0A${'x'.repeat(1000)}`, 'ce-source': 'a%0Db' });
-    expect(event.id).toMatch(/^\[31mredx+$/);
+    expect(event.id).toMatch(/^\[31mredx+~[0-9a-f]{32}$/);
     expect(event.id.length).toBeLessThanOrEqual(256);
-    expect(event.source).toBe('ab');
+    expect(event.source).toMatch(/^ab~[0-9a-f]{32}$/);
   });
 
   it('shows the user’s headers and the trace headers, and none of the package or the server, frozen', () => {

@@ -18,8 +18,9 @@ export class DeliberateFailures {
     const { probability, seed, events, handlers } = this.options;
     if (handlers?.includes(handler) === false) return undefined;
     if (events?.some((pattern) => matches(pattern, name)) === false) return undefined;
-    // An event's id is random; its place in the stream is not.
-    if (chance(JSON.stringify([seed, durable, fallbackId, attempt])) >= probability) return undefined;
+    // An event's id is random; its place in the stream, without the time, is not.
+    const place = fallbackId.replace(/-\d+$/, '');
+    if (chance(JSON.stringify([seed, durable, place, attempt])) >= probability) return undefined;
     return new Error(
       `attempt ${attempt} of '${handler}' fails on purpose (\`test.fail\`, probability ${probability}, seed ${seed})`,
     );

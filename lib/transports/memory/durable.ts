@@ -1,4 +1,5 @@
 import { redrivesOf } from '../../core/dead-letter';
+import { placeId } from '../../core/event-id';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
@@ -119,7 +120,7 @@ export class MemoryDurable extends WorkSource {
     const { subject, name, headers, body, storedAt } = pending.event;
     const attempt = ++pending.attempts;
     const { stream, sequence } = this.originOf(pending.event);
-    const fallbackId = `${stream}-${sequence}`;
+    const fallbackId = placeId(stream, sequence, storedAt);
     return {
       delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
       settle: (outcome, host) => this.settle(pending, outcome, host),

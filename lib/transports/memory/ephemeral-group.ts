@@ -1,4 +1,5 @@
 import { setImmediate } from 'node:timers';
+import { placeId } from '../../core/event-id';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
@@ -149,7 +150,7 @@ export class EphemeralGroup extends WorkSource {
     if (entry === undefined) return undefined;
     const { subject, name, headers, body, storedAt } = entry.message;
     const attempt = ++entry.attempts;
-    const fallbackId = `${this.clusterId}-ephemeral-${entry.number}`;
+    const fallbackId = placeId(`${this.clusterId}-ephemeral`, entry.number, storedAt);
     return {
       delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
       settle: (outcome, host) => this.#settle(entry, outcome, host),

@@ -1,4 +1,4 @@
-import { isAscii } from 'node:buffer';
+import { isAscii, isUtf8 } from 'node:buffer';
 import type { MsgHdrs } from 'nats';
 import type { ReceivedMessage } from './received-message';
 import { CE } from '../../core/cloudevents';
@@ -215,7 +215,8 @@ const isInk = (code: number): boolean => code > SPACE && code < 0x7f;
 
 function textOf(block: Uint8Array): string {
   const bytes = Buffer.isBuffer(block) ? block : Buffer.from(block.buffer, block.byteOffset, block.length);
-  return isAscii(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
+  // What is not UTF-8 stays apart: read as such, different ids of another encoding would be one.
+  return isAscii(bytes) || !isUtf8(bytes) ? bytes.toString('latin1') : bytes.toString('utf8');
 }
 
 /** The status of a control message of the server (`NATS/1.0 408 Request Timeout`); 0 if it has none. */

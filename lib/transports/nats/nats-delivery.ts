@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { ReceivedMessage } from './received-message';
+import { placeId } from '../../core/event-id';
 import { emptyHeaders, type EventHeaders } from '../../core/headers';
 import { eventNameOf } from '../../core/names';
 import { ownText } from '../../core/text';
@@ -107,7 +108,7 @@ export class StreamDelivery extends NatsDelivery {
   }
 
   override get fallbackId(): string {
-    return `${this.stream}-${this.info.sequence}`;
+    return placeId(this.stream, this.info.sequence, this.storedAt);
   }
 
   override get storedAt(): number {

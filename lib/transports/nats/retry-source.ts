@@ -1,6 +1,7 @@
 import type { ConsumerInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
 import { redrivesOf } from '../../core/dead-letter';
+import { placeId } from '../../core/event-id';
 import { durableOfRetry, eventNameOf, retryStream } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
@@ -55,7 +56,7 @@ export class RetrySource implements PullSource {
     const raw = new NatsDelivery(
       msg,
       clusterId,
-      `${this.stream}-${sequence}`,
+      placeId(this.stream, sequence, millisOf(timestamp)),
       deliveries,
       millisOf(timestamp),
       MAX_DEAD_LETTER_BLOCK,
@@ -70,7 +71,7 @@ export class RetrySource implements PullSource {
       body: raw.body,
       attempt: deliveries,
       storedAt: origin.storedAt,
-      fallbackId: `${origin.stream}-${origin.sequence}`,
+      fallbackId: placeId(origin.stream, origin.sequence, origin.storedAt),
       malformed: raw.malformed,
     };
   }

@@ -83,7 +83,7 @@ describe('the dead-letter store of a memory broker', () => {
       body: Buffer.from('a'),
       attempt: 1,
       storedAt: publishedAt,
-      fallbackId: 'shop-1',
+      fallbackId: `shop-1-${publishedAt}`,
     });
     expect({ ...headers }).toEqual({
       'ce-id': '1',
