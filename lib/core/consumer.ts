@@ -1,14 +1,15 @@
 import { Attempt, type AttemptParts } from './attempt';
 import type { CircuitBreaker } from './circuit-breaker';
 import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
-import { printable } from './headers';
 import { InboundEvent } from './inbound-event';
 import type { EventsLogger } from './logger';
 import type { ConsumeStep } from './middleware';
 import { PendingSettlement } from './pending-settlement';
+import { printable } from './printable';
 import { promiseOf } from './promises';
 import { retryDelay, type RetryPolicy } from './retry-policy';
 import { ACK, type Failure, type Settlement } from './settlement';
+import { describeThrown, stackOf, textOf } from './thrown';
 import type { Consumer } from './transport';
 
 /** What a subscription has done since it was bound, in events. */
@@ -130,49 +131,19 @@ function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerPar
   };
 }
 
-function failureOf(reason: Failure['reason'], error: unknown): Failure {
-  try {
-    if (error instanceof Error) return { reason, type: typeOf(error), message: String(error.message) };
-  } catch {
-    // An error whose own properties throw.
-  }
-  return { reason, type: typeof error, message: describe(error) };
-}
-
-/** Many classes leave `name` as they inherit it; their own says more. */
-const typeOf = (error: Error): string =>
-  String(error.name === 'Error' ? error.constructor.name || error.name : error.name);
-
-// Whatever was thrown, telling of it must not throw again.
-function describe(thrown: unknown): string {
-  try {
-    return typeof thrown === 'string' ? thrown : (JSON.stringify(thrown) ?? String(thrown));
-  } catch {
-    return 'a value that cannot be shown';
-  }
-}
-
-/** What was thrown, and its stack if it has one. */
-function tell(error: unknown): [string, string] {
-  try {
-    if (error instanceof Error) {
-      return [`${typeOf(error)}: ${error.message}`, error.stack === undefined ? '' : `\n${error.stack}`];
-    }
-  } catch {
-    // An error whose own properties throw.
-  }
-  return [describe(error), ''];
-}
+const failureOf = (reason: Failure['reason'], error: unknown): Failure => ({
+  reason,
+  ...describeThrown(error),
+});
 
 function report(logger: EventsLogger, event: InboundEvent, settlement: Settlement, error: unknown): void {
-  // A name from elsewhere can be anything.
-  const name = printable(event.name).slice(0, 200);
-  const what = `'${name}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
-  const [why, stack] = tell(error);
+  const what = `'${printable(event.name, 200)}' (id ${event.id}, correlation ${event.correlationId}) failed in ${event.subscription}, attempt ${event.attempt}`;
+  const why = textOf(error);
   if (settlement.kind === 'dead-letter') {
-    logger.error(`${what}: ${why}; it becomes a dead letter (${settlement.failure.reason})${stack}`);
+    logger.error(`${what}: ${why}; it becomes a dead letter (${settlement.failure.reason})${stackOf(error)}`);
   } else if (settlement.kind === 'retry') {
     // The stack once; a storm of retries would repeat it.
-    logger.warn(`${what}: ${why}; next attempt in ${settlement.delay} ms${event.attempt === 1 ? stack : ''}`);
+    const stack = event.attempt === 1 ? stackOf(error) : '';
+    logger.warn(`${what}: ${why}; next attempt in ${settlement.delay} ms${stack}`);
   }
 }

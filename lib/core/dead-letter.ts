@@ -1,4 +1,5 @@
 import { emptyHeaders, type EventHeaders } from './headers';
+import { printable } from './printable';
 import type { Failure } from './settlement';
 
 /** Bytes that the headers added to a dead letter take at most, as they go on the wire. */
@@ -33,8 +34,6 @@ export interface DeadLetterOrigin {
 
 // How often we have sent it back is told by its origin: a header of that name may be anybody's.
 const DROPPED = /^(?:nats-|event-(?:failure-|origin-|redrives$))/i;
-const UNPRINTABLE = /[\p{Cc}\u2028\u2029]+/gu;
-const LONE_SURROGATE = /\p{Surrogate}/gu;
 
 /**
  * The headers of a dead letter: those of the event except the server's own (`Nats-*`) and what an earlier dead letter,
@@ -80,11 +79,7 @@ const lineBytes = (key: string, value: string): number => Buffer.byteLength(`${k
 
 /** At most `bytes` of UTF-8 on one line, whole code points. What was thrown may have a name that is no string. */
 function clean(value: unknown, bytes: number): string {
-  const text = String(value)
-    .slice(0, MAX_FAILURE_HEADER_BYTES)
-    .replace(UNPRINTABLE, ' ')
-    .replace(LONE_SURROGATE, '\ufffd')
-    .trim();
+  const text = printable(String(value), MAX_FAILURE_HEADER_BYTES).trim();
   let size = 0;
   let end = 0;
   for (const character of text) {

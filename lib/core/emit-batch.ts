@@ -1,5 +1,5 @@
 import { EventsError } from './errors';
-import { textOf } from './logger';
+import { textOf } from './thrown';
 import type { OutboundMessage, PublishReceipt } from './transport';
 
 type Send = (messages: readonly OutboundMessage[]) => Promise<readonly PublishReceipt[]>;

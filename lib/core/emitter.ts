@@ -14,6 +14,7 @@ import type { JsonCodec } from './json-codec';
 import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
 import { promiseOf } from './promises';
+import { textOf } from './thrown';
 import type { EventTransport, PublishReceipt } from './transport';
 
 export interface EmitOptions {
@@ -48,7 +49,7 @@ export class EmitManyError extends EventsError {
     const first = failures[0];
     super(
       first instanceof EventsError ? first.code : 'publish_rejected',
-      `${failures.length} of ${results.length} events were not stored; the first: ${String(first)}`,
+      `${failures.length} of ${results.length} events were not stored; the first: ${textOf(first)}`,
       {
         cause: first,
         retryable: failures.every((failure) => failure instanceof EventsError && failure.retryable),

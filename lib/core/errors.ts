@@ -1,3 +1,4 @@
+import { cut, printable } from './printable';
 import type { DeadLetterReason } from './settlement';
 
 /**
@@ -53,14 +54,23 @@ export interface EventsErrorOptions {
 // Two copies of this package can be installed side by side; the brand lets `instanceof EventsError` hold across them.
 const BRAND = Symbol.for('@venta/events/error');
 
-/** The base of every error of this package; tell them apart by `code`. */
+/** Characters of a message. */
+const MAX_MESSAGE = 4000;
+
+/**
+ * The base of every error of this package; tell them apart by `code`. The message is printable, on one line and at most 4,000
+ * characters long, whatever it quotes.
+ */
 export class EventsError extends Error {
   readonly code: EventsErrorCode;
   readonly retryable: boolean;
   readonly serverCode: number | undefined;
 
   constructor(code: EventsErrorCode, message: string, options: EventsErrorOptions = {}) {
-    super(message, 'cause' in options ? { cause: options.cause } : undefined);
+    super(
+      typeof message === 'string' ? printable(message, MAX_MESSAGE) : message,
+      'cause' in options ? { cause: options.cause } : undefined,
+    );
     this.name = new.target.name;
     this.code = code;
     this.retryable = options.retryable ?? false;
@@ -114,7 +124,7 @@ export class EventValidationError extends EventsError {
   constructor(eventName: string, issues: readonly ValidationIssue[], options: EventsErrorOptions = {}) {
     const first = issues
       .slice(0, 3)
-      .map(({ path, message }) => (path === '' ? message : `${path}: ${message}`));
+      .map(({ path, message }) => cut(path === '' ? message : `${cut(path, 200)}: ${message}`, 600));
     const more = issues.length > 3 ? ` (and ${issues.length - 3} more)` : '';
     super(
       'validation_failed',

@@ -1,4 +1,5 @@
 import { EventsError } from './errors';
+import { cut, printable } from './printable';
 import { TextMemo } from './text-memo';
 
 export const MAX_EVENT_NAME_LENGTH = 200;
@@ -9,9 +10,7 @@ const GRAMMAR = 'dot-separated tokens of letters, digits, "_" and "-" such as "u
 
 // What is quoted back may come from anywhere: cut, and made safe to print.
 export const quote = (value: unknown): string =>
-  typeof value === 'string'
-    ? JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
-    : String(typeof value);
+  typeof value === 'string' ? printable(JSON.stringify(cut(value, 61))) : String(typeof value);
 
 /** Each emit asks twice, and looking one up takes a third of testing it. */
 const known = new TextMemo<true>();

@@ -9,6 +9,7 @@ import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
+import { printable } from './printable';
 import type { Failed, MaybePromise } from './promises';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
@@ -192,7 +193,7 @@ export class EventService {
     return {
       state: this.#state,
       connected: connected && this.#state !== 'closed',
-      problems: [...problems, ...this.#subscriptions.problems],
+      problems: [...problems, ...this.#subscriptions.problems].map((problem) => printable(problem)),
       subscriptions: this.#subscriptions.status,
     };
   }

@@ -15,9 +15,6 @@ export const isHeaderValue = (value: string): boolean => !CONTROL.test(value);
 
 export const isHeaderKey = (key: string): boolean => KEY.test(key);
 
-/** Text from elsewhere on one line: control characters become spaces. */
-export const printable = (text: string): string => text.replace(/[\p{Cc}\u2028\u2029]/gu, ' ');
-
 /**
  * Inherits nothing that a key from the wire could meet. Not `Object.create(null)`, which the engine keeps as a hash
  * table: writing and reading the headers of an event took six times as long.

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { MAX_DEPTH, pointerToken } from './date-paths';
 import { EventSerializationError } from './errors';
+import { printable } from './printable';
 
 type Refusal = readonly [is: (value: object) => boolean, name: string, remedy: string];
 
@@ -41,7 +42,7 @@ function isNative(method: unknown, name: string): boolean {
 /** A path for a message: hostile or deep ones are cut. */
 export function shortened(path: string): string {
   if (path === '') return 'the data';
-  return path.length > 200 ? `${path.slice(0, 200)}...` : path;
+  return printable(path, 200);
 }
 
 /**

@@ -6,7 +6,8 @@ import { EventsConfigurationError, EventsError } from '../../core/errors';
 import type { EmitOptions } from '../../core/emitter';
 import { EventService } from '../../core/event-service';
 import { quote } from '../../core/event-name';
-import { steadyLogger, textOf } from '../../core/logger';
+import { steadyLogger } from '../../core/logger';
+import { textOf } from '../../core/thrown';
 import type { EmitReceipt } from '../../core/middleware';
 
 /**

@@ -1,6 +1,7 @@
 import type { ReceivedMessage } from './received-message';
 import { EventsError } from '../../core/errors';
-import { textOf, type EventsLogger } from '../../core/logger';
+import type { EventsLogger } from '../../core/logger';
+import { textOf } from '../../core/thrown';
 import { eventSubject } from '../../core/names';
 import { whenSettled } from '../../core/pending-settlement';
 import type { Failure, Settlement } from '../../core/settlement';

@@ -1,5 +1,5 @@
 import type { ReceivedMessage } from './received-message';
-import { textOf } from '../../core/logger';
+import { textOf } from '../../core/thrown';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';

@@ -1,6 +1,6 @@
 import { createInbox, type StreamInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
-import { textOf } from '../../core/logger';
+import { textOf } from '../../core/thrown';
 import { whenSettled } from '../../core/pending-settlement';
 import type { Settlement } from '../../core/settlement';
 import type { TransportSubscription } from '../../core/transport';
