@@ -98,6 +98,20 @@ async function main() {
           },
         ]),
     {
+      name: 'integration-ack-v2',
+      title: `suites that acknowledge, nats-server ${servers.newest.version} with acknowledgement subjects of version 2`,
+      command: jest(
+        'integration-ack-v2',
+        '--selectProjects',
+        'integration',
+        '--testPathPatterns',
+        '/spec/conformance/jetstream',
+        '/spec/e2e/permissions',
+        '/spec/faults/start-up-permissions',
+      ),
+      env: { NATS_SERVER_UNDER_TEST: 'newest', NATS_SERVER_FEATURES: 'js_ack_fc_v2: true' },
+    },
+    {
       name: 'chaos',
       command: [process.execPath, path.join(ROOT, 'scripts', 'chaos.mjs'), '--seconds', '10', '--seed', '1'],
     },

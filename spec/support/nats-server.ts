@@ -377,6 +377,8 @@ export class NatsServer {
         `cluster { name: ${cluster.name}, listen: "${HOST}:${cluster.port}", routes: [${routes}]${quiet} }`,
       );
     }
+    const features = process.env.NATS_SERVER_FEATURES;
+    if (features && !this.extra.includes('feature_flags')) lines.push(`feature_flags { ${features} }`);
     await writeFile(this.configFile, `${lines.join('\n')}\n${this.extra}\n`);
   }
 }

@@ -11,6 +11,8 @@ export interface AckInfo {
 
 const PREFIX = '$JS.ACK.';
 const DOT = 46;
+/** The numbers of a delivery, of no delivery: the server takes what is sent there for nothing. */
+const NO_DELIVERY = '0.0.0.0.0';
 
 /**
  * `$JS.ACK.<stream>.<consumer>.<deliveries>.<stream seq>.<consumer seq>.<timestamp>.<pending>`, or with
@@ -45,6 +47,28 @@ function parseTokens(reply: string): AckInfo | undefined {
   const [deliveries = '', sequence = '', , timestamp = ''] = tokens.slice(tokens.length === 9 ? 4 : 6);
   return infoOf(numberOf(deliveries), numberOf(sequence), timestamp);
 }
+
+/**
+ * The part of a reply subject that is the same for all deliveries of a consumer, with a dot at the end: `$JS.ACK.<stream>.<consumer>.`,
+ * or with `<domain>.<account hash>` before the stream (version 2). Permissions are given for it.
+ * @returns `undefined` if it is no such subject
+ */
+export function ackPlaceOf(subject: string): string | undefined {
+  if (!subject.startsWith(PREFIX)) return undefined;
+  const tokens = subject.split('.');
+  if (tokens.length !== 9 && tokens.length < 11) return undefined;
+  return `${tokens.slice(0, tokens.length === 9 ? 4 : 6).join('.')}.`;
+}
+
+/** @param version2 what stands in front of the stream. Default: version 1 */
+export const ackPlace = (stream: string, consumer: string, version2?: string): string =>
+  `${version2 ?? PREFIX}${stream}.${consumer}.`;
+
+/** What version 2 puts in front of the stream. @param hash of the account */
+export const version2Prefix = (domain: string, hash: string): string => `${PREFIX}${domain}.${hash}.`;
+
+/** A subject there that settles nothing, to find out whether the server permits to settle. */
+export const ackProbe = (place: string): string => `${place}${NO_DELIVERY}`;
 
 /** Where the last dot before `end` is; before `at` if there is none. */
 function dotBefore(bytes: Uint8Array, end: number, at: number): number {

@@ -36,6 +36,11 @@ export class NatsLink {
   #probe: NodeJS.Timeout | undefined;
   #sharedFlush: Promise<void> | undefined;
   #unheard: string | undefined;
+  /**
+   * In front of the stream in acknowledgement subjects of version 2, once a delivery has shown that the server uses them. It does not
+   * say so before.
+   */
+  ackPrefix: string | undefined;
 
   constructor(options: NatsTransportOptions) {
     this.#options = options;

@@ -205,7 +205,9 @@ export class NatsTransport implements EventTransport {
       new HandlerSource(clusterId, spec, info, consumer, slots, jetStream),
     );
     try {
-      await assertPublishPermitted(this.#link, subscription.subjects, this.#options.connectTimeout);
+      const { subjects } = subscription;
+      if (!(await assertPublishPermitted(this.#link, subjects, this.#options.connectTimeout)))
+        subscription.doubtAckForm();
       if (!spec.broadcast) await this.#redeliveries.ensure(jetStream);
     } catch (error) {
       await subscription.stop(0);

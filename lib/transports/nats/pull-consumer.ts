@@ -1,4 +1,5 @@
 import type { ConsumerInfo, StreamInfo } from 'nats';
+import { ackPlace, ackPlaceOf, ackProbe } from './ack-subject';
 import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
 import { floorOf } from './durables';
 import { pause } from './pause';
@@ -7,6 +8,8 @@ import type { PullSource } from './pull-source';
 
 /** Milliseconds before pulling again after the server ended a request with an error. */
 const RECOVERY_PAUSE = 100;
+/** No reply subject begins with it. */
+const NOWHERE = ' ';
 /** Milliseconds the server has to answer whether it permits something. */
 const ANSWER_TIMEOUT = 5000;
 
@@ -18,6 +21,8 @@ export interface PullOwner {
   isWaiting(): boolean;
   /** The requests that were sent are known to be dead. */
   pullAnew(): void;
+  /** What it holds may be handled again. */
+  goOn(): void;
   /** Everything up to this sequence is settled, by whomever. */
   settledTo(floor: number): void;
   /** The stream was made anew: what is held of the old one means nothing any more. */
@@ -31,7 +36,10 @@ export class PullConsumer {
   readonly #owner: PullOwner;
   #name = '';
   #pullSubject = '';
+  #ackPlace = '';
   #ackSubject = '';
+  /** It has just been learnt, and the server was not asked yet whether it permits to settle there. */
+  #isNewPlace = false;
   #ackFloor: number;
   #streamCreated: string;
   #problem: string | undefined;
@@ -74,9 +82,39 @@ export class PullConsumer {
     return !this.#recovering;
   }
 
-  /** Whether events may be asked for: what could not be settled would run again and again. */
+  /** Whether events may be asked for. */
   get usable(): boolean {
-    return !this.#recovering && !this.#parts.link.refusals.has('publish', this.#ackSubject);
+    return !this.#recovering && this.canSettle;
+  }
+
+  /** Whether events may be handled: what could not be settled would run again and again. */
+  get canSettle(): boolean {
+    return !this.#isNewPlace && !this.#parts.link.refusals.has('publish', this.#ackSubject);
+  }
+
+  /** The next delivery is taken for one of another form. */
+  doubtAckForm(): void {
+    this.#ackPlace = NOWHERE;
+  }
+
+  /** Takes note of where a delivery is to be settled: only deliveries show which form of these subjects the server uses. */
+  settlesAt(reply: string): void {
+    if (reply.startsWith(this.#ackPlace)) return;
+    const place = ackPlaceOf(reply);
+    // Those of an earlier consumer may still come.
+    const end = ackPlace(this.#source.stream, this.#name, '.');
+    if (place?.endsWith(end) !== true) return;
+    const { link } = this.#parts;
+    link.ackPrefix = place.slice(0, 1 - end.length);
+    this.#settleAt(place);
+    this.#isNewPlace = true;
+    void link
+      .permitsPublish(this.ackSubject, ANSWER_TIMEOUT)
+      .catch(() => undefined) // disconnected in the middle of it: a refusal shows when it is settled
+      .then(() => {
+        this.#isNewPlace = false;
+        this.#owner.goOn();
+      });
   }
 
   /** Whether the server denies to ask for events, or to settle them. */
@@ -90,7 +128,7 @@ export class PullConsumer {
     if (this.#asking) return;
     this.#asking = true;
     try {
-      for (const subject of [this.#pullSubject, this.#ackSubject]) {
+      for (const subject of [this.#pullSubject, this.ackSubject]) {
         if (!(await this.#parts.link.permitsPublish(subject, ANSWER_TIMEOUT))) return;
       }
       this.#owner.pullAnew();
@@ -195,7 +233,12 @@ export class PullConsumer {
     const { stream } = this.#source;
     this.#name = name;
     this.#pullSubject = `$JS.API.CONSUMER.MSG.NEXT.${stream}.${name}`;
-    this.#ackSubject = `$JS.ACK.${stream}.${name}.0.0.0.0.0`;
+    this.#settleAt(ackPlace(stream, name, this.#parts.link.ackPrefix));
+  }
+
+  #settleAt(place: string): void {
+    this.#ackPlace = place;
+    this.#ackSubject = ackProbe(place);
   }
 
   #tellOfLostTail(floor: number, lastSequence: number): void {

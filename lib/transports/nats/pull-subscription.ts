@@ -52,8 +52,10 @@ export class PullSubscription implements TransportSubscription {
       isWaiting: () => this.#demand.requested > 0,
       pullAnew: () => {
         this.#held.reconnected();
-        this.#pullAnew();
+        this.#demand.reset();
+        this.#pump();
       },
+      goOn: () => this.#pump(),
       settledTo: (floor) => this.#held.settledTo(floor),
       forget: () => {
         this.#buffer = [];
@@ -105,6 +107,11 @@ export class PullSubscription implements TransportSubscription {
     return [this.#consumer.pullSubject, this.#consumer.ackSubject];
   }
 
+  /** The server denies to settle where it is to be settled as far as is known: the first delivery will show more. */
+  doubtAckForm(): void {
+    this.#consumer.doubtAckForm();
+  }
+
   /** Called once a second by the transport. */
   tick(now: number): void {
     this.#demand.tick();
@@ -113,7 +120,7 @@ export class PullSubscription implements TransportSubscription {
     if (this.#consumer.refused) void this.#consumer.askPermission();
     else if (this.#demand.requested > 0 && now - this.#heardAt > SILENCE)
       void this.#consumer.recover('the server went silent');
-    else this.#pull();
+    else this.#pump();
   }
 
   /**
@@ -158,6 +165,7 @@ export class PullSubscription implements TransportSubscription {
   #onDelivery(msg: ReceivedMessage, info: AckInfo): void {
     this.#demand.delivered();
     if (this.#state !== 'started') return this.#held.refuse(msg);
+    this.#consumer.settlesAt(msg.reply);
     const held = this.#held.take(msg, info, this.#heardAt);
     if (held === undefined) return;
     this.#buffer.push(held);
@@ -182,7 +190,7 @@ export class PullSubscription implements TransportSubscription {
     // Handlers that do nothing asynchronous end within `#run`: the loop goes on, not one within the other.
     if (this.#pumping) return;
     this.#pumping = true;
-    while (this.#running < this.#demand.limit && this.#state === 'started') {
+    while (this.#running < this.#demand.limit && this.#state === 'started' && this.#consumer.canSettle) {
       const held = this.#buffer.shift();
       if (held === undefined) break;
       this.#run(held);

@@ -1,3 +1,5 @@
+import { ackPlaceOf } from './ack-subject';
+
 /**
  * Milliseconds after which a refusal says nothing about this moment any more. Publishing is the users' to try again;
  * subscriptions, our own and the client's for its requests, are tried again every few seconds.
@@ -72,7 +74,9 @@ const isCurrent = ({ operation, at, lifted }: Refusal, now: number): boolean =>
   !lifted && now - at < RECENT[operation];
 
 /** Each acknowledgement has a subject of its own; they are permitted or refused as one. */
-const placeOf = (subject: string): string =>
-  subject.startsWith('$JS.ACK.') ? `${subject.split('.', 4).join('.')}.>` : subject;
+const placeOf = (subject: string): string => {
+  const place = ackPlaceOf(subject);
+  return place === undefined ? subject : `${place}>`;
+};
 
 const keyOf = (operation: Operation, subject: string): string => `${operation} ${placeOf(subject)}`;

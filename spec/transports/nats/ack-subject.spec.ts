@@ -1,5 +1,13 @@
 import fc from 'fast-check';
-import { parseAckSubject, type AckInfo } from '../../../lib/transports/nats/ack-subject';
+import {
+  ackPlace,
+  ackPlaceOf,
+  ackProbe,
+  parseAckSubject,
+  version2Prefix,
+  type AckInfo,
+} from '../../../lib/transports/nats/ack-subject';
+import { Refusals } from '../../../lib/transports/nats/refusals';
 
 const token = fc.stringMatching(/^[A-Za-z0-9_äß-]{1,12}$/);
 const number = fc.integer({ min: 0, max: 999_999_999_999_999 }).map(String);
@@ -52,5 +60,42 @@ describe('the reply subject of a delivery', () => {
   ])('is none: %j', (reply) => {
     expect(parseAckSubject(reply)).toBeUndefined();
     expect(parseAckSubject(reply, Buffer.from(`HMSG a 1 ${reply} 1 1`), 9)).toBeUndefined();
+  });
+});
+
+describe('F76 the place where a consumer is acknowledged', () => {
+  it('is the same for all its deliveries, in both versions', () => {
+    const version2 = version2Prefix('_', 'szMpdrwD');
+    for (const [delivery, place] of [
+      ['$JS.ACK.s.c.1.2.3.4.5', ackPlace('s', 'c')],
+      ['$JS.ACK._.szMpdrwD.s.c.1.2.3.4.5', ackPlace('s', 'c', version2)],
+      ['$JS.ACK.hub.szMpdrwD.s.c.1.2.3.4.5.random', '$JS.ACK.hub.szMpdrwD.s.c.'],
+    ] as const) {
+      expect(ackPlaceOf(delivery)).toBe(place);
+      expect(ackPlaceOf(ackProbe(place))).toBe(place);
+    }
+  });
+
+  it.each(['$JS.ACK.s.c', '$JS.ACK.a.b.s.c.1.2.3.4', '$JS.API.INFO', 'x.$JS.ACK.s.c.1.2.3.4.5'])(
+    'is none of %s',
+    (subject) => {
+      expect(ackPlaceOf(subject)).toBeUndefined();
+    },
+  );
+
+  it('is refused and permitted as one', () => {
+    const refusals = new Refusals();
+    for (const [delivery, other] of [
+      ['$JS.ACK.s.c.1.2.3.4.5', '$JS.ACK.s.d.1.2.3.4.5'],
+      ['$JS.ACK._.h.s.c.1.2.3.4.5', '$JS.ACK._.h.s.d.1.2.3.4.5'],
+    ] as const) {
+      const place = ackPlaceOf(delivery) ?? '';
+      refusals.add('publish', delivery);
+      expect(refusals.has('publish', ackProbe(place))).toBe(true);
+      expect(refusals.has('publish', other)).toBe(false);
+      expect(refusals.sentences.at(-1)).toBe(`publish to "${place}>"`);
+      refusals.lift('publish', ackProbe(place));
+      expect(refusals.has('publish', delivery)).toBe(false);
+    }
   });
 });
