@@ -2,6 +2,7 @@ import { Attempt, type AttemptParts } from './attempt';
 import type { CircuitBreaker } from './circuit-breaker';
 import { EventsError, type NonRetryableError, type RetryAfterError } from './errors';
 import { InboundEvent } from './inbound-event';
+import { runInEventScope } from './event-scope';
 import type { EventsLogger } from './logger';
 import type { ConsumeStep } from './middleware';
 import { PendingSettlement } from './pending-settlement';
@@ -39,7 +40,7 @@ export function createConsumer(parts: ConsumerParts): Consumer {
     return (delivery) => {
       counters.running++;
       const attempt = new SettlingAttempt(new InboundEvent(delivery, name, timeout), parts);
-      attempt.begin();
+      runInEventScope(() => attempt.begin());
       return attempt.settlement;
     };
   }
@@ -49,10 +50,14 @@ export function createConsumer(parts: ConsumerParts): Consumer {
   return (delivery) => {
     counters.running++;
     const event = new InboundEvent(delivery, name, timeout);
-    return promiseOf(() => observed(event)).then(
-      () => success(parts),
-      (error: unknown) => failure(event, error, parts),
-    );
+    return new Promise((resolve) => {
+      runInEventScope(() => {
+        promiseOf(() => observed(event)).then(
+          () => resolve(success(parts)),
+          (error: unknown) => resolve(failure(event, error, parts)),
+        );
+      });
+    });
   };
 }
 

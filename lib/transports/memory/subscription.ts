@@ -135,7 +135,7 @@ export class MemorySubscription implements TransportSubscription, Member {
 
   private async consume(delivery: Delivery): Promise<Settlement> {
     try {
-      return await this.host.scope.runInAsyncScope(this.consumer, undefined, delivery);
+      return await this.consumer(delivery);
     } catch (error) {
       const { app, handler } = this.spec;
       this.host.logger.error(

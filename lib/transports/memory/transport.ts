@@ -1,4 +1,3 @@
-import { AsyncResource } from 'node:async_hooks';
 import { systemClock, type Clock } from '../../core/clock';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
@@ -66,8 +65,6 @@ export class MemoryTransport implements EventTransport {
     this.#host = {
       clock: options.clock ?? systemClock,
       logger: options.logger,
-      // That of the application, as with a socket.
-      scope: new AsyncResource('VentaEventsTransport'),
     };
     this.#store = new MemoryDeadLetterStore(
       () => this.#connected('look after dead letters').cluster,

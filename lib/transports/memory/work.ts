@@ -1,4 +1,3 @@
-import type { AsyncResource } from 'node:async_hooks';
 import type { Clock } from '../../core/clock';
 import type { EventsLogger } from '../../core/logger';
 import type { Settlement } from '../../core/settlement';
@@ -8,8 +7,6 @@ import type { Delivery } from '../../core/transport';
 export interface Host {
   readonly clock: Clock;
   readonly logger: EventsLogger;
-  /** The async context in which the application's consumers run, instead of that of whoever happened to publish. */
-  readonly scope: AsyncResource;
 }
 
 /** What became of a delivery; `hand-back`: it was not settled, deliver it to another at once. */
