@@ -30,6 +30,8 @@ export class EmitGate {
   /** The first in the queue that still waits; those before it are gone. */
   #head = 0;
   #timer: NodeJS.Timeout | undefined;
+  #idle: Promise<void> | undefined;
+  #onIdle: (() => void) | undefined;
 
   /** @param timeout milliseconds an emit waits for its turn */
   constructor(limits: EmitLimits, timeout: number) {
@@ -62,9 +64,24 @@ export class EmitGate {
     this.#inFlight--;
     this.#bytes -= size;
     const next = this.#shift();
-    if (next === undefined) return;
+    if (next === undefined) {
+      if (this.#inFlight === 0) this.#onIdle?.();
+      return;
+    }
     this.#inFlight++;
     next.go();
+  }
+
+  /** @returns `undefined` if no emit is on its way or waits, else a promise that resolves when none is */
+  idle(): Promise<void> | undefined {
+    if (this.#inFlight === 0) return undefined;
+    return (this.#idle ??= new Promise((resolve) => {
+      this.#onIdle = () => {
+        this.#idle = undefined;
+        this.#onIdle = undefined;
+        resolve();
+      };
+    }));
   }
 
   get #waiting(): number {

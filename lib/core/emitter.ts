@@ -93,6 +93,9 @@ export class Emitter {
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   /** Of events that do not go to the transport on their own. */
   readonly #ways = new WeakMap<OutboundEvent, Deliver>();
+  /** Emits that a stage holds up before they reach the gate. */
+  readonly #preparing = new Set<Promise<unknown>>();
+  #lastSent: string | undefined;
 
   constructor(parts: EmitterParts) {
     this.#parts = parts;
@@ -106,7 +109,22 @@ export class Emitter {
    * @throws at once, what is wrong with the options; else rejects
    */
   emit(name: string, data: unknown, options: EmitOptions): Promise<EmitReceipt> {
-    return this.#publish(this.#outbound(name, data, options));
+    const event = this.#outbound(name, data, options);
+    const receipt = this.#publish(event);
+    // Most reach the gate at once, which counts them.
+    if (this.#lastSent !== event.id) this.#prepare(receipt);
+    this.#lastSent = undefined;
+    return receipt;
+  }
+
+  /** Resolves when no emit is under way. Each ends within `publishTimeout`, unless middleware or a custom transport holds it. */
+  async settled(): Promise<void> {
+    for (;;) {
+      if (this.#preparing.size > 0) await Promise.allSettled(this.#preparing);
+      const idle = this.#parts.gate.idle();
+      if (idle === undefined && this.#preparing.size === 0) return;
+      await idle;
+    }
   }
 
   /** Emits events that are stored together or not at all; the outcomes are in their order. */
@@ -124,7 +142,7 @@ export class Emitter {
         gate.leave(size);
       }
     });
-    return Promise.allSettled(
+    const all = Promise.allSettled(
       // `map` would pass over the holes of an array, and the batch would wait for them.
       Array.from(events, async (each, place) => {
         try {
@@ -141,6 +159,14 @@ export class Emitter {
         }
       }),
     );
+    this.#prepare(all);
+    return all;
+  }
+
+  #prepare(emit: Promise<unknown>): void {
+    this.#preparing.add(emit);
+    const ended = (): void => void this.#preparing.delete(emit);
+    emit.then(ended, ended);
   }
 
   #outbound(name: string, data: unknown, options: EmitOptions): OutboundEvent {
@@ -158,6 +184,7 @@ export class Emitter {
 
   /** Without `await`: each costs every emit a promise. */
   #send(event: OutboundEvent): Promise<EmitReceipt> {
+    this.#lastSent = event.id;
     const { gate, publishTimeout } = this.#parts;
     const message = this.#encode(event);
     const way = this.#ways.get(event);

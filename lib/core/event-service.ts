@@ -10,7 +10,7 @@ import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
 import { printable } from './printable';
-import type { Failed, MaybePromise } from './promises';
+import { endsWithin, type Failed, type MaybePromise } from './promises';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
@@ -20,7 +20,10 @@ import {
 } from './subscriptions';
 
 export interface EventServiceStatus {
-  /** `bound`: handlers are subscribed as they come, nothing is delivered yet. */
+  /**
+   * `bound`: handlers are subscribed as they come, nothing is delivered yet. `draining`: consuming ends or has ended,
+   * `emit` works. `closed`: `emit` rejects.
+   */
   readonly state: 'bound' | 'running' | 'draining' | 'closed';
   readonly connected: boolean;
   /** What is wrong at this moment; empty when all is well. */
@@ -36,6 +39,8 @@ export interface EventServiceParts extends SubscriptionsParts {
   readonly pendingEmits: EmitLimits;
   /** Milliseconds that an emit waits for its turn. */
   readonly publishTimeout: number;
+  /** Called once, when the transport is closed. Default: nothing is. */
+  readonly onClosed?: () => void;
 }
 
 const EMIT_MANY_CHECKS = {
@@ -56,6 +61,7 @@ export class EventService {
   readonly #emitter: Emitter;
   readonly #subscriptions: Subscriptions;
   #state: EventServiceStatus['state'] = 'bound';
+  #consumingStopped: Promise<void> | undefined;
   #drained: Promise<void> | undefined;
 
   /** Use `createEventService`, which puts the parts together from options. */
@@ -180,9 +186,19 @@ export class EventService {
   }
 
   /**
-   * Shuts down without losing work: stops taking events, hands buffered ones back, lets running handlers finish (their
-   * emits still work), then disconnects. Bounded by `shutdownTimeout`, and some seconds where the server does not answer;
-   * what still runs then is handed back. Not to be awaited in a handler: it waits for that handler.
+   * The first phase of a shutdown: stops taking events, hands buffered ones back, lets running handlers finish. `emit`
+   * works until `drain`. Bounded by `shutdownTimeout`; what still runs then is handed back. Nest's module calls it before
+   * anybody else's `onModuleDestroy`. Can be called again. Not to be awaited in a handler: it waits for that handler.
+   */
+  stopConsuming(): Promise<void> {
+    return (this.#consumingStopped ??= this.#stopConsuming());
+  }
+
+  /**
+   * Shuts down without losing work: first `stopConsuming`; then `emit` rejects with `closed`, what is being emitted is
+   * confirmed or rejected, and the connection closes. Bounded by `shutdownTimeout` and then `publishTimeout`, and some
+   * seconds where the server does not answer. Nest's module calls it after everybody else's `onApplicationShutdown`. Not to
+   * be awaited in a handler: it waits for that handler.
    */
   drain(): Promise<void> {
     return (this.#drained ??= this.#drain());
@@ -219,10 +235,20 @@ export class EventService {
     }
   }
 
-  async #drain(): Promise<void> {
+  async #stopConsuming(): Promise<void> {
     this.#state = 'draining';
     await this.#subscriptions.stopAll();
+  }
+
+  async #drain(): Promise<void> {
+    const { transport, publishTimeout, onClosed } = this.#parts;
+    await this.stopConsuming();
     this.#state = 'closed';
-    await this.#parts.transport.close();
+    await endsWithin(publishTimeout, this.#emitter.settled());
+    try {
+      await transport.close();
+    } finally {
+      onClosed?.();
+    }
   }
 }

@@ -17,6 +17,16 @@ export function promiseOf<R>(run: () => MaybePromise<R>): Promise<R> {
   }
 }
 
+/** Resolves when the promise has ended, either way, or `timeout` milliseconds are over. */
+export async function endsWithin(timeout: number, promise: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const over = new Promise<void>((resolve) => (timer = setTimeout(resolve, timeout)));
+  await Promise.race([promise.then(nothing, nothing), over]);
+  clearTimeout(timer);
+}
+
+const nothing = (): void => undefined;
+
 /** One of many of which something was asked, that could not give it. */
 export interface Failed<T> {
   readonly item: T;

@@ -48,6 +48,11 @@ export class Assembly {
     this.correlation = createCorrelation(options, this.#logger);
   }
 
+  /** Milliseconds. */
+  get shutdownTimeout(): number {
+    return this.#options.shutdownTimeout;
+  }
+
   async connected(): Promise<EventService> {
     const { service, transport } = assembleEventService(
       this.#options,

@@ -61,6 +61,7 @@ export function assembleEventService(
     pendingEmits: options.pendingEmits,
     publishTimeout: options.publishTimeout,
     consume: options.consume,
+    onClosed: () => correlation.disable(),
     ...(seam === undefined ? {} : { clock: seam.clock }),
     ...(options.strict
       ? { assertKnown: contractRequired(new Set(options.events.map(({ name }) => name))) }

@@ -2,7 +2,7 @@ import type { Module } from '@nestjs/core/injector/module';
 import type { EventHandler } from '../core/event-map';
 import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
-import type { MaybePromise } from '../core/promises';
+import type { Failed, MaybePromise } from '../core/promises';
 import type { Application } from './assembly';
 import type { DecoratedHandler } from './decorated-handler';
 import { EnhancerResolver } from './enhancers/enhancer-resolver';
@@ -39,8 +39,10 @@ export class EventBinder {
     // What is loaded before the start is found at the start.
     if (!this.#started) return;
     const found = this.#explorer.explore(modules);
-    const failed = await this.service.bindAll(found, (each) => this.#definitionOf(each));
-    if (failed[0] === undefined) return;
+    // A service that a test provides may be without, or give anything.
+    const bindAll = this.service.bindAll?.bind(this.service) as EventService['bindAll'] | undefined;
+    const failed: unknown = await bindAll?.(found, (each) => this.#definitionOf(each));
+    if (!isFailed(failed)) return;
     // A module that is loaded again tries again; what is bound stays bound.
     this.#explorer.release(failed.map(({ item }) => item));
     throw failed[0].reason;
@@ -52,6 +54,9 @@ export class EventBinder {
     return enhanced === undefined ? found : withEnhancers(found, enhanced);
   }
 }
+
+const isFailed = (outcome: unknown): outcome is [Failed<DecoratedHandler>, ...Failed<DecoratedHandler>[]] =>
+  Array.isArray(outcome) && outcome.length > 0;
 
 const withEnhancers = async (
   found: DecoratedHandler,

@@ -18,11 +18,10 @@ import { EventService } from '../core/event-service';
 import { Assembly } from './assembly';
 import { EventsClient } from './bridge/events-client';
 import { EventsStrategy } from './bridge/events-strategy';
-import type { EventBinder } from './event-binder';
-import { EVERY_ROUTE, httpOrigin } from './edge/http-origin';
-import { followRpcTargets } from './edge/rpc-origin';
+import { ClosingModule, LastHook, RegisteredService } from './closing.module';
+import { markRegistration, ONE_COPY, registrations, servicesOfOtherCopies } from './copies';
+import { Lifecycle } from './lifecycle';
 import type { EventsModuleOptions } from './options/options';
-import { ProvidedMiddleware } from './provided-middleware';
 import { TEST_SEAM, type TestSeam } from './test-seam';
 
 const RAW_OPTIONS = Symbol('EVENTS_MODULE_OPTIONS');
@@ -47,23 +46,32 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
  * Events for an application. Register it once, anywhere in the tree of modules: it connects while the application is
  * created, binds all `@OnEvent` methods when it has started, and is the first to stop.
  */
-@Module({})
+@Module({
+  imports: [ClosingModule],
+  // Of a module that is imported without options; `register` and `registerAsync` replace them.
+  providers: [
+    { provide: Lifecycle, useValue: null },
+    {
+      provide: EventService,
+      inject: [ModulesContainer, RegisteredService],
+      useFactory: (modules: ModulesContainer, registered: RegisteredService) => {
+        if (registrations(modules).length > 0) return registered.service;
+        throw new EventsConfigurationError(
+          'register',
+          'EventsModule is imported without options: import `EventsModule.register({ appName })` once, at the root; it is ' +
+            'global, so that no other module has to import it',
+        );
+      },
+    },
+  ],
+  exports: [EventService],
+})
 export class EventsModule implements NestModule, OnApplicationBootstrap, OnModuleDestroy {
-  readonly #assembly: Assembly;
-  readonly #binder: EventBinder;
-  readonly #rpcTargets: { unsubscribe(): void } | undefined;
+  readonly #lifecycle: Lifecycle | null;
 
-  /** @param assembly what it is made of, which is no part of what this package promises */
-  constructor(
-    @Inject(Assembly) assembly: object,
-    private readonly service: EventService,
-  ) {
-    this.#assembly = assembly as Assembly;
-    const { application, correlation } = this.#assembly;
-    this.#binder = this.#assembly.binder(service);
-    // Also where a test provides the strategy: those of `connectMicroservice` need it.
-    this.#assembly.strategyBinder(service);
-    this.#rpcTargets = followRpcTargets(application.modules, correlation);
+  /** @param lifecycle no part of what this package promises; absent where the module is imported without options */
+  constructor(@Inject(Lifecycle) lifecycle: object | null) {
+    this.#lifecycle = lifecycle as Lifecycle | null;
   }
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
@@ -78,41 +86,37 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** Called by Nest in applications that serve HTTP, and in no others. */
   configure(consumer: MiddlewareConsumer): void {
-    consumer.apply(httpOrigin(this.#assembly.correlation)).forRoutes(EVERY_ROUTE);
+    this.#lifecycle?.configure(consumer);
   }
 
   /** Runs after everybody else's: with the module's distance at its least, Nest calls its hooks last. */
   async onApplicationBootstrap(): Promise<void> {
-    try {
-      for (const each of this.#assembly.middleware)
-        if (each instanceof ProvidedMiddleware) await each.resolve(true);
-      await this.#binder.start();
-      this.service.start();
-      void this.service.reportOrphans();
-    } catch (error) {
-      // The application does not start, and nobody may ever close it: leave no connection behind.
-      await this.service.drain();
-      throw error;
-    }
+    await this.#lifecycle?.start();
   }
 
-  /** Runs before everybody else's: handlers finish while what they depend on is still there. */
+  /**
+   * Runs before everybody else's: handlers finish while what they depend on is still there. `emit` works until everybody
+   * else has shut down.
+   */
   async onModuleDestroy(): Promise<void> {
-    this.#rpcTargets?.unsubscribe();
-    await this.service.drain();
+    await this.#lifecycle?.stopConsuming();
   }
 }
+
+markRegistration(Assembly);
 
 function moduleOf(
   isGlobal: boolean | undefined,
   imports: NonNullable<ModuleMetadata['imports']>,
   rawOptions: Provider[],
 ): DynamicModule {
+  const others = servicesOfOtherCopies();
   return {
     module: EventsModule,
     global: isGlobal ?? true,
     imports: [...imports],
     providers: [
+      ...others,
       ...rawOptions,
       {
         provide: Assembly,
@@ -125,24 +129,43 @@ function moduleOf(
           http: HttpAdapterHost,
         ) => {
           const seam = seamOf(modules);
-          const own = [...modules.values()].filter(({ metatype }) => metatype === EventsModule);
-          assertOnlyOne(own.length, seam);
+          assertOnlyOne(registrations(modules), seam);
           // Nest runs start-up hooks from the farthest module to the nearest, shutdown hooks the other way round.
-          for (const module of own) module.distance = Number.MIN_SAFE_INTEGER;
+          for (const module of modules.values()) {
+            if (module.metatype === EventsModule) module.distance = Number.MIN_SAFE_INTEGER;
+            // Global modules have the greatest number.
+            if (module.metatype === ClosingModule) module.distance = Infinity;
+          }
           return new Assembly(given, { moduleRef, modules, loader, http }, seam);
         },
       },
       {
         provide: EventService,
-        inject: [Assembly],
-        useFactory: (assembly: Assembly) => assembly.connected(),
+        inject: [Assembly, RegisteredService],
+        useFactory: async (assembly: Assembly, registered: RegisteredService) => {
+          const service = await assembly.connected();
+          registered.resolve(service);
+          return service;
+        },
       },
       {
         provide: DeadLetterService,
         inject: [EventService],
         useFactory: (service: EventService) => service.deadLetters,
       },
-      EventsClient,
+      {
+        provide: Lifecycle,
+        inject: [Assembly, EventService, LastHook],
+        useFactory: (assembly: Assembly, service: EventService, lastHook: LastHook) =>
+          new Lifecycle(assembly, service, lastHook),
+      },
+      {
+        provide: EventsClient,
+        inject: [EventService],
+        // A test may provide a service that does not emit.
+        useFactory: (service: Partial<EventService>) =>
+          typeof service.emit === 'function' ? new EventsClient(service as EventService) : undefined,
+      },
       {
         provide: EventsStrategy,
         inject: [Assembly, EventService],
@@ -150,7 +173,13 @@ function moduleOf(
           new EventsStrategy().servedBy(assembly.strategyBinder(service).bind),
       },
     ],
-    exports: [EventService, DeadLetterService, EventsClient, EventsStrategy],
+    exports: [
+      EventService,
+      DeadLetterService,
+      EventsClient,
+      EventsStrategy,
+      ...others.map(({ provide }) => provide),
+    ],
   };
 }
 
@@ -183,12 +212,15 @@ function seamOf(modules: ModulesContainer): TestSeam | undefined {
   return undefined;
 }
 
-function assertOnlyOne(registered: number, seam: TestSeam | undefined): void {
-  if (registered <= 1) return;
+function assertOnlyOne(registered: readonly unknown[], seam: TestSeam | undefined): void {
+  if (registered.length <= 1) return;
   throw new EventsConfigurationError(
     'register',
-    `EventsModule is registered ${registered} times in one application: register it once, at the root; it is global, ` +
+    `EventsModule is registered ${registered.length} times in one application: register it once, at the root; it is global, ` +
       'so that EventService can be injected everywhere' +
+      (new Set(registered).size === 1
+        ? ''
+        : `. The registrations come from two installed copies of this package: ${ONE_COPY}`) +
       (seam === undefined
         ? ''
         : '. To test an application that registers it, use EventsTestingModule.override'),

@@ -2,6 +2,7 @@ import type { ModulesContainer } from '@nestjs/core';
 import { isObservable, Observable, type Subscription } from 'rxjs';
 import { EventsStrategy } from '../bridge/events-strategy';
 import { readOrigin, type Correlation } from '../../middleware';
+import type { InFlightMessages } from './in-flight-messages';
 import { rpcHeadersOf } from './rpc-headers';
 
 /** What Nest hands a server to call; several of one event are chained by `next`. */
@@ -17,16 +18,18 @@ interface RpcTarget {
 type Entering = <T>(run: () => T) => T;
 
 /**
- * What is emitted for a message of one of Nest's own transports inherits the message's correlation id and trace. Nest tells
+ * What is emitted for a message of one of Nest's own transports inherits the message's correlation id and trace, and a
+ * shutdown waits for its handler. Nest tells
  * of each server of the application before handlers are given to it: from 11.1.4 on, and nothing is inherited before.
  * @returns what ends it
  */
 export function followRpcTargets(
   modules: Partial<Pick<ModulesContainer, 'getRpcTargetRegistry'>>,
   correlation: Correlation,
+  messages: InFlightMessages,
 ): Subscription | undefined {
   return modules.getRpcTargetRegistry?.<unknown>().subscribe((target) => {
-    if (takesHandlers(target)) followHandlers(target, correlation);
+    if (takesHandlers(target)) followHandlers(target, correlation, messages);
   });
 }
 
@@ -36,14 +39,14 @@ const takesHandlers = (target: unknown): target is RpcTarget =>
   typeof (target as Partial<RpcTarget> | null | undefined)?.addHandler === 'function';
 
 /** On this one server, never on its class: other applications of the process have theirs. */
-function followHandlers(target: RpcTarget, correlation: Correlation): void {
+function followHandlers(target: RpcTarget, correlation: Correlation, messages: InFlightMessages): void {
   const addHandler = target.addHandler.bind(target);
   target.addHandler = (pattern, handler, ...rest) =>
-    addHandler(pattern, following(handler, correlation), ...rest);
+    addHandler(pattern, following(handler, correlation, messages), ...rest);
 }
 
-function following(handler: Handler, correlation: Correlation): Handler {
-  const followed: Handler = (...args) => {
+function following(handler: Handler, correlation: Correlation, messages: InFlightMessages): Handler {
+  const entering: Handler = (...args) => {
     const headers = rpcHeadersOf(args);
     if (headers === undefined) return handler(...args);
     const origin = readOrigin(headers);
@@ -55,6 +58,7 @@ function following(handler: Handler, correlation: Correlation): Handler {
       ? result.then((value: unknown) => subscribedIn(value, enter))
       : subscribedIn(result, enter);
   };
+  const followed: Handler = (...args) => messages.track(() => entering(...args));
   // Nest chains the handlers it stored, which are these, and the inner one looks for its `next` on itself.
   return Object.defineProperties(followed, {
     name: { value: handler.name, configurable: true },

@@ -4,6 +4,7 @@ import { ACK } from '../../core/settlement';
 import type { Chapter } from './chapter';
 import { Collector } from './collector';
 import type { Received } from './harness';
+import { hasCode } from './has-code';
 import { dataOf, range, sortedDataOf } from './numbers';
 
 /** How instances come and go. */
@@ -104,6 +105,38 @@ export const lifecycle: Chapter = (test, { durable }) => {
 
     assert.deepEqual(dataOf(await packed.atLeast(2)), ['before', 'while draining']);
     assert.equal(running.items.length, 1);
+  });
+
+  test('a service that has stopped consuming takes nothing more, and emits until it is drained', async (harness) => {
+    const leaving = await harness.service('leaving');
+    const taken = await leaving.collect('order.placed', { name: 'taken' });
+    const others = await (await harness.service('other')).collect('order.placed');
+    await leaving.emit('order.placed', 0);
+    await taken.atLeast(1);
+
+    await leaving.events.stopConsuming();
+    await leaving.emitInOrder('order.placed', range(3, 1));
+    await others.atLeast(4);
+    assert.equal(leaving.events.status.state, 'draining');
+    assert.equal(leaving.events.status.connected, true);
+    assert.equal(taken.items.length, 1);
+    await leaving.events.drain();
+
+    assert.equal(leaving.events.status.state, 'closed');
+    await assert.rejects(leaving.emit('order.placed', 4), hasCode('closed'));
+  });
+
+  test('what is being emitted when a service drains is confirmed before it closes', async (harness) => {
+    const leaving = await harness.service('leaving', {
+      pendingEmits: { inFlight: 10, waiting: 1000, bytes: 1024 * 1024 },
+    });
+    const received = await (await harness.service('other')).collect('order.placed');
+    const emitted = Promise.all(range(100).map((number) => leaving.emit('order.placed', number)));
+
+    await leaving.events.drain();
+
+    await emitted;
+    assert.deepEqual(sortedDataOf(await received.atLeast(100)), range(100));
   });
 
   test('several services close at the same time, and each more than once', async (harness) => {

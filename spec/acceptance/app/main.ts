@@ -8,6 +8,7 @@ import 'reflect-metadata';
 import { runScenarios } from './scenario.js';
 import { contracts } from './scenarios/contracts.js';
 import { deadLetters } from './scenarios/dead-letters.js';
+import { emitsAtShutdown } from './scenarios/emits-at-shutdown.js';
 import { enhancers } from './scenarios/enhancers.js';
 import { requestScope } from './scenarios/request-scope.js';
 import { retry } from './scenarios/retry.js';
@@ -17,8 +18,9 @@ import { standAlone } from './scenarios/stand-alone.js';
 const url = process.env['NATS_URL'];
 if (url === undefined) throw new Error('NATS_URL is not set');
 
-void runScenarios([contracts, retry, deadLetters, requestScope, enhancers, standAlone, shutdown], url).then(
-  (passed) => {
-    process.exitCode = passed ? 0 : 1;
-  },
-);
+void runScenarios(
+  [contracts, retry, deadLetters, requestScope, enhancers, standAlone, shutdown, emitsAtShutdown],
+  url,
+).then((passed) => {
+  process.exitCode = passed ? 0 : 1;
+});

@@ -1,5 +1,6 @@
 import { Server } from '@nestjs/microservices';
 import { ReplaySubject } from 'rxjs';
+import { InFlightMessages } from '../../../lib/nest/edge/in-flight-messages';
 import { followRpcTargets } from '../../../lib/nest/edge/rpc-origin';
 import { Correlation } from '../../../lib/middleware';
 import { silentLogger } from '../../support/silent-logger';
@@ -22,7 +23,11 @@ describe('following the servers of an application', () => {
     const isChanged = (server: object): boolean => Object.hasOwn(server, 'addHandler');
 
     registry.next(early);
-    const following = followRpcTargets({ getRpcTargetRegistry: () => registry as never }, correlation());
+    const following = followRpcTargets(
+      { getRpcTargetRegistry: () => registry as never },
+      correlation(),
+      new InFlightMessages(),
+    );
     registry.next(late);
     for (const strange of [undefined, null, {}, 'a strategy without handlers']) registry.next(strange);
     following?.unsubscribe();
@@ -35,7 +40,11 @@ describe('following the servers of an application', () => {
   it('leaves handlers their name, pattern, kind, extras, arguments, errors and results', async () => {
     const registry = new ReplaySubject<unknown>();
     const server = new OwnServer();
-    followRpcTargets({ getRpcTargetRegistry: () => registry as never }, correlation());
+    followRpcTargets(
+      { getRpcTargetRegistry: () => registry as never },
+      correlation(),
+      new InFlightMessages(),
+    );
     registry.next(server);
     const seen: unknown[] = [];
     const handler = async (...args: unknown[]): Promise<unknown> => {
@@ -59,6 +68,6 @@ describe('following the servers of an application', () => {
   });
 
   it('does nothing where Nest does not tell of servers, before 11.1.4', () => {
-    expect(followRpcTargets({}, correlation())).toBeUndefined();
+    expect(followRpcTargets({}, correlation(), new InFlightMessages())).toBeUndefined();
   });
 });
