@@ -58,6 +58,10 @@ async function main() {
     { name: 'format', command: [...bin('prettier', 'bin/prettier.cjs'), '--check', '.'] },
     { name: 'types', command: [...bin('typescript', 'bin/tsc'), '--noEmit'] },
     { name: 'api', command: [process.execPath, path.join(ROOT, 'scripts', 'api.mjs'), '--check'] },
+    {
+      name: 'reference',
+      command: [process.execPath, path.join(ROOT, 'scripts', 'reference.mjs'), '--check'],
+    },
     { name: 'docs', command: [process.execPath, path.join(ROOT, 'scripts', 'docs.mjs')] },
   ];
   const lint = { name: 'lint', command: [...bin('eslint', 'bin/eslint.js'), '--max-warnings=0', '.'] };

@@ -13,7 +13,7 @@ import type { DeliveryMode, StartFrom, SubscriptionSpec } from './transport';
 export interface SubscribeOptions {
   /** Identity of the handler, part of the durable's name. Default: `Class.method`, or the pattern of a `subscribe`. */
   name?: string;
-  /** Default: the module's `delivery`. */
+  /** `durable` or `ephemeral`. Default: the module's `delivery`. */
   delivery?: DeliveryMode;
   /** Every instance of the service gets each event, not one of them. Default: `false`. */
   broadcast?: boolean;

@@ -29,7 +29,7 @@ export interface EventsModuleOptions {
   clusterId?: string;
   /** Connection name that the server shows; printable. Default: `appName`. Environment: `NATS_CLIENT_ID`. */
   clientId?: string;
-  /** Authentication and TLS. Default: neither. */
+  /** Authentication and TLS. Default: none. */
   connection?: ConnectionOptions;
   /**
    * `durable`: stored by JetStream, delivered at least once. `ephemeral`: core NATS, to whoever listens now, may lose.
@@ -66,7 +66,7 @@ export interface EventsModuleOptions {
    * Default: 10000. Environment: `EVENT_SHUTDOWN_TIMEOUT`.
    */
   shutdownTimeout?: number;
-  /** How much may be on its way to the broker at once. Default: see there. */
+  /** Limits of events on their way to the broker. */
   pendingEmits?: PendingEmitsOptions;
   /** How often one dead letter may be sent back to its handler, 0 to 1000. Default: 5. */
   maxRedrives?: number;
@@ -120,11 +120,11 @@ export type GuardDenied = 'dead-letter' | 'retry';
  * The names are those of nats.js. An explicit method beats one from the environment.
  */
 export interface ConnectionOptions {
-  /** Default: none. Environment: `NATS_USER`. */
+  /** User name. Default: none. Environment: `NATS_USER`. */
   user?: string;
-  /** Default: none. Environment: `NATS_PASSWORD`. */
+  /** Password. Default: none. Environment: `NATS_PASSWORD`. */
   pass?: string;
-  /** Default: none. Environment: `NATS_TOKEN`. */
+  /** Token. Default: none. Environment: `NATS_TOKEN`. */
   token?: string;
   /** Path of a credentials file, read again at every reconnect. Default: none. Environment: `NATS_CREDS`. */
   creds?: string;
@@ -135,7 +135,7 @@ export interface ConnectionOptions {
   nkey?: string;
   /** Authenticators of nats.js, asked at every reconnect. Default: none. */
   authenticator?: Authenticator | readonly Authenticator[];
-  /** Requires TLS, `{}` with the authorities of Node. Default: with a `tls://` url or one of the variables below. */
+  /** Requires TLS, `{}` with the authorities of Node. Default: `{}` with a `tls://` url or one of the variables below. */
   tls?: TlsOptions;
   /**
    * Send a password or token to a host other than this one without TLS, readable on the way. Default: `false`, which
