@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { MAX_EVENT_NAME_LENGTH } from './event-name';
+import { asSubject, isSubject, type Subject } from './subject';
 
 /** Names of streams, subjects and durables: one place, used by every transport. */
 
@@ -46,10 +47,22 @@ export function memberToken(owner: string): (member: string) => string {
       : sanitize(`${owner}.${member}`);
 }
 
+declare const named: unique symbol;
+
+/** Name of a handler's durable: `durableName` makes it, `parseDurable` reads it. */
+export type DurableName = string & { readonly [named]: true };
+
+/** A service, a handler and perhaps a pattern, each as `sanitize` leaves it. */
+const DURABLE = /^[A-Za-z0-9_-]{1,100}(?:__[A-Za-z0-9_-]{1,100}){1,2}$/;
+
+/** The text as the name of a handler's durable; `undefined` if no handler can have that. */
+export const parseDurable = (text: string | undefined): DurableName | undefined =>
+  text !== undefined && DURABLE.test(text) ? (text as DurableName) : undefined;
+
 /** `<app>__<handler>`: the durable of a handler; a wildcard pattern's own durable adds `__<pattern>`. */
-export function durableName(app: string, handler: string, wildcard?: string): string {
+export function durableName(app: string, handler: string, wildcard?: string): DurableName {
   const durable = joinedDurable(sanitize(app), sanitize(handler));
-  return wildcard === undefined ? durable : wildcardDurable(durable, wildcard);
+  return (wildcard === undefined ? durable : wildcardDurable(durable, wildcard)) as DurableName;
 }
 
 /** As `durableName`, of tokens. */
@@ -65,14 +78,19 @@ export const deadLetterStream = (clusterId: string): string => `${clusterId}-dlq
 export const retryStream = (clusterId: string): string => `${clusterId}-retry`;
 
 /** `<clusterId>-retry.<app>.<handler>`, from the durable's name. */
-export const retrySubject = (clusterId: string, durable: string): string => {
+export const retrySubject = (clusterId: string, durable: DurableName): Subject => {
   const at = durable.indexOf('__');
-  return `${retryStream(clusterId)}.${durable.slice(0, at)}.${durable.slice(at + 2)}`;
+  return asSubject(`${retryStream(clusterId)}.${durable.slice(0, at)}.${durable.slice(at + 2)}`);
 };
 
-/** The durable whose handler a message of the retry stream is for. */
-export const durableOfRetry = (clusterId: string, subject: string): string =>
-  subject.slice(retryStream(clusterId).length + 1).replace('.', '__');
+/** The durable whose handler a message of the retry stream is for. A subject that leads to no handler gives a durable that none has. */
+export function durableOfRetry(clusterId: string, subject: string): DurableName {
+  const place = subject.slice(retryStream(clusterId).length + 1);
+  const durable = parseDurable(place.replace('.', '__'));
+  if (durable !== undefined) return durable;
+  const [app = ''] = place.split('.', 1);
+  return joinedDurable(sanitize(app), `x-${digest(place)}`) as DurableName;
+}
 
 /** Marks that a handler runs an event which may be killing its process. */
 export const runMarkSubject = (
@@ -80,9 +98,10 @@ export const runMarkSubject = (
   durable: string,
   sequence: number,
   timestamp: string,
-): string => `${deadLetterStream(clusterId)}-run.${durable}.${sequence}-${timestamp}`;
+): Subject => asSubject(`${deadLetterStream(clusterId)}-run.${durable}.${sequence}-${timestamp}`);
 
-export const eventSubject = (clusterId: string, name: string): string => `${clusterId}.${name}`;
+/** Of an event name, or of the pattern of a filter. @throws EventsError `invalid_event_name` */
+export const eventSubject = (clusterId: string, name: string): Subject => asSubject(`${clusterId}.${name}`);
 
 /** The event name in a subject of this cluster, or the whole subject if it is foreign. */
 export const eventNameOf = (clusterId: string, subject: string): string =>
@@ -92,6 +111,7 @@ export const eventNameOf = (clusterId: string, subject: string): string =>
  * One subject per event and handler, so that the stream itself can refuse a second copy. The timestamp belongs to the
  * identity because sequence numbers are used again after a stream lost its tail.
  * @param timestamp when the stream stored the event, in the broker's own units
+ * @param copy more than 0 where a message of somebody else has the subject
  */
 export const deadLetterSubject = (
   clusterId: string,
@@ -99,8 +119,23 @@ export const deadLetterSubject = (
   sequence: number,
   timestamp: string | number,
   name: string,
-): string => `${deadLetterStream(clusterId)}.${durable}.${sequence}-${timestamp}.${shortened(name)}`;
+  copy: number | string = 0,
+): Subject => {
+  const identity = `${sequence}-${timestamp}${copy === 0 ? '' : `-${copy}`}`;
+  return asSubject(`${deadLetterStream(clusterId)}.${durable}.${identity}.${nameInSubject(name)}`);
+};
+
+/** Stands for the name of an event that has none, or one that cannot be part of a subject. */
+export const NO_NAME = '_';
+
+const WILDCARD_TOKEN = /(?:^|\.)[*>](?:\.|$)/;
+const CUT_PAIR = /[\ud800-\udbff]$/;
 
 // A subject of another client can be as long as the server takes; ours must not become longer than that.
-const shortened = (name: string): string =>
-  name.length <= MAX_EVENT_NAME_LENGTH ? name : name.slice(0, MAX_EVENT_NAME_LENGTH).replace(/\.+$/, '');
+function nameInSubject(name: string): string {
+  const short =
+    name.length <= MAX_EVENT_NAME_LENGTH
+      ? name
+      : name.slice(0, MAX_EVENT_NAME_LENGTH).replace(CUT_PAIR, '').replace(/\.+$/, '');
+  return isSubject(short) && !WILDCARD_TOKEN.test(short) ? short : NO_NAME;
+}

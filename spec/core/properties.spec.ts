@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { asSubject } from '../../lib/core/subject';
 import { decodeAttribute, encodeAttribute } from '../../lib/core/cloudevents';
 import { EventsError, EventSerializationError } from '../../lib/core/errors';
 import {
@@ -250,7 +251,7 @@ describe('headers', () => {
         const message = new EventMessage(outbound, 'shop', headers, encoded, outbound.time.toISOString());
         const block = Buffer.from(encodeEventHeaders(message));
         expect(block).toEqual(encodeHeaders(message.headers, message.messageId));
-        expect(lengthOf(wireMessageOf('c.a.b', message))).toBe(block.length + 1);
+        expect(lengthOf(wireMessageOf(asSubject('c.a.b'), message))).toBe(block.length + 1);
         const read = decodeOwnHeaders(received(block, block.length));
         expect(read === undefined).toBe(headers !== undefined);
         if (read !== undefined) expect(Object.entries(read)).toEqual(Object.entries(decodeHeaders(block)!));

@@ -5,6 +5,7 @@ import type { NatsLink } from './connection';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
 import type { WireMessage } from './wire-message';
+import type { Subject } from '../../core/subject';
 import type { OutboundMessage, PublishReceipt } from '../../core/transport';
 
 /** The server stores no more in one batch. */
@@ -38,7 +39,7 @@ export function supportsBatches({ nc }: NatsLink): boolean {
 
 export interface BatchTarget {
   readonly stream: string;
-  readonly subject: (name: string) => string;
+  readonly subject: (name: string) => Subject;
   /** Milliseconds in which it must be confirmed. */
   readonly timeout: number;
 }

@@ -3,6 +3,7 @@ import type { JetStreamManager } from 'nats';
 import { deadLetterStream, runMarkSubject } from '../../core/names';
 import type { EventsLogger } from '../../core/logger';
 import type { Settlement } from '../../core/settlement';
+import type { Subject } from '../../core/subject';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
@@ -88,7 +89,7 @@ export class CrashGuard {
     return Promise.resolve(this.#released ? HAND_BACK : handle(delivery));
   }
 
-  async #runMarked(delivery: Delivery, subject: string, handle: Consumer): Promise<Settlement> {
+  async #runMarked(delivery: Delivery, subject: Subject, handle: Consumer): Promise<Settlement> {
     if (this.#released) return HAND_BACK;
     this.#marks.add(subject);
     await this.#mark(subject);
@@ -119,7 +120,7 @@ export class CrashGuard {
     return info.state.subjects?.[subject] ?? 0;
   }
 
-  async #mark(subject: string): Promise<void> {
+  async #mark(subject: Subject): Promise<void> {
     // Tried again without an answer to the first try, it is still one mark.
     const header = encodeHeaders({ 'Nats-Msg-Id': randomUUID() });
     await this.publisher.publish(

@@ -10,7 +10,7 @@ import {
 import { EventsError } from '../../core/errors';
 import { overlap } from '../../core/event-name';
 import type { Orphan } from '../../core/dead-letter-store';
-import { eventSubject, retryStream, sanitize } from '../../core/names';
+import { eventSubject, retryStream, sanitize, type DurableName } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
 import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
 
@@ -166,7 +166,7 @@ export class Durables {
   }
 
   /** Whether a handler is known by this durable. */
-  async exists(durable: string): Promise<boolean> {
+  async exists(durable: DurableName): Promise<boolean> {
     try {
       await this.#jsm.consumers.info(this.#clusterId, durable);
       return true;
@@ -211,7 +211,7 @@ export class Durables {
 
   #config(
     spec: SubscriptionSpec,
-    filters = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern)),
+    filters: string[] = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern)),
   ): Partial<ConsumerConfig> {
     return {
       ...this.#settings,

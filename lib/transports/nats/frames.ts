@@ -1,5 +1,6 @@
 import type { Socket } from 'node:net';
 import type { NatsConnection } from 'nats';
+import { isOneWord } from '../../core/subject';
 import { asMsgHdrs } from './header-block';
 import type { WireMessage } from './wire-message';
 
@@ -13,6 +14,8 @@ const CHUNK = 2 * FLUSH_AT;
 const COMMAND = 1024;
 
 const NONE = Buffer.alloc(0);
+const SPACE = 32;
+const DELETE = 127;
 /** What follows the subject of an acknowledgement. */
 const ACK = ' 4\r\n+ACK\r\n';
 
@@ -43,6 +46,8 @@ export class Frames {
   #to = 0;
   #messages = 0;
   #scheduled = false;
+  /** The subject written last, known to be one word: most messages have that of the one before. */
+  #lastSubject: string | undefined;
 
   constructor(nc: NatsConnection) {
     this.#nc = nc;
@@ -53,9 +58,16 @@ export class Frames {
         : undefined;
   }
 
-  /** Sent at the end of the current microtasks, or with `flush`. @throws NatsError what the client throws of a publish */
+  /**
+   * Sent at the end of the current microtasks, or with `flush`.
+   * @throws TypeError for a subject with white space or control characters; NatsError what the client throws of a publish
+   */
   publish(message: WireMessage, reply = ''): void {
     const { subject, header, body, bodyLength } = message;
+    if (subject !== this.#lastSubject) {
+      assertOneWord(subject);
+      this.#lastSubject = subject;
+    }
     const headerLength = header.length;
     const length = headerLength + bodyLength;
     const limit = this.#nc.info?.max_payload ?? Infinity;
@@ -79,15 +91,24 @@ export class Frames {
     this.#written();
   }
 
-  /** A message without headers: a few ASCII characters. To whatever subject: whoever publishes to us can name one. */
+  /**
+   * A message without headers: a few ASCII characters. To whatever subject: whoever publishes to us can name one.
+   * @throws TypeError for a subject with white space or control characters
+   */
   answer(reply: string, text: string): void {
     if (this.#protocol === undefined || this.#nc.isClosed() || this.#nc.isDraining()) {
+      assertOneWord(reply);
       this.flush();
       return this.#nc.publish(reply, text);
     }
     this.#reserve(COMMAND + 3 * reply.length + text.length);
+    const start = this.#to;
     this.#ascii('PUB ');
-    this.#write(reply, 'utf8');
+    if (!this.#word(reply)) {
+      // What is left of it must not be sent.
+      this.#to = start;
+      assertOneWord(reply);
+    }
     this.#ascii(text === '+ACK' ? ACK : ` ${text.length}\r\n${text}\r\n`);
     this.#written();
   }
@@ -151,6 +172,24 @@ export class Frames {
     this.#to = to;
   }
 
+  /** As `#ascii`, of a subject, which is checked on the way. @returns `false` if it is not one word */
+  #word(text: string): boolean {
+    const chunk = this.#chunk;
+    let to = this.#to;
+    for (let at = 0; at < text.length; at++) {
+      const code = text.charCodeAt(at);
+      if (code <= SPACE) return false;
+      if (code >= DELETE) {
+        if (!isOneWord(text)) return false;
+        this.#write(text, 'utf8');
+        return true;
+      }
+      chunk[to++] = code;
+    }
+    this.#to = to;
+    return text !== '';
+  }
+
   #written(): void {
     this.#messages++;
     if (this.#to - this.#from >= FLUSH_AT) return this.send();
@@ -161,4 +200,11 @@ export class Frames {
       this.flush();
     });
   }
+}
+
+/** A subject of several words would be another command to the server, which then closes the connection. */
+function assertOneWord(subject: string): void {
+  if (isOneWord(subject)) return;
+  const shown = JSON.stringify(subject.slice(0, 60));
+  throw new TypeError(`${shown} is no subject: white space and control characters are not allowed in it`);
 }

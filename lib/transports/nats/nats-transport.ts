@@ -2,6 +2,7 @@ import { createInbox } from 'nats';
 import type { DeadLetterStore, Orphan } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
 import { eventSubject, sanitize } from '../../core/names';
+import { asSubject, type Subject } from '../../core/subject';
 import { ownText } from '../../core/text';
 import { TextMemo } from '../../core/text-memo';
 import type {
@@ -42,7 +43,7 @@ export class NatsTransport implements EventTransport {
   readonly #link: NatsLink;
   readonly #inboxPrefix: string;
   /** Of the names that are published. */
-  readonly #subjects = new TextMemo<string>();
+  readonly #subjects = new TextMemo<Subject>();
   readonly #subscriptions = new Set<PullSubscription | CoreSubscription>();
   readonly #redeliveries: Redeliveries;
   readonly #ephemeral: EphemeralPublisher;
@@ -98,7 +99,7 @@ export class NatsTransport implements EventTransport {
     const jetStream = delivery === 'durable' ? await this.#durable() : undefined;
     assertBatch(messages, jetStream?.batches === true);
     const { jsm } = jetStream as JetStream;
-    const subject = (name: string): string => this.#subjectOf(name);
+    const subject = (name: string): Subject => this.#subjectOf(name);
     for (const message of messages) {
       const wire = wireMessageOf(subject(message.name), message);
       this.#assertSize(message.name, lengthOf(wire) + BATCH_HEADERS);
@@ -177,9 +178,9 @@ export class NatsTransport implements EventTransport {
     return wire;
   }
 
-  #subjectOf(name: string): string {
+  #subjectOf(name: string): Subject {
     const known = this.#subjects.get(name);
-    return known ?? this.#subjects.set(name, ownText(eventSubject(this.#options.clusterId, name)));
+    return known ?? this.#subjects.set(name, asSubject(ownText(eventSubject(this.#options.clusterId, name))));
   }
 
   /** Streams and consumers, made sure of when something durable first needs them. */

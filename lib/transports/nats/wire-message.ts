@@ -1,10 +1,11 @@
 import { EventMessage } from '../../core/event-message';
+import type { Subject } from '../../core/subject';
 import type { OutboundMessage } from '../../core/transport';
 import { encodeEventHeaders, encodeHeaders, FRAME_OF_BLOCK } from './header-block';
 
 /** One message as it goes on the wire. */
 export interface WireMessage {
-  readonly subject: string;
+  readonly subject: Subject;
   /** Its header block; as text, it is ASCII. */
   readonly header: Uint8Array | string;
   readonly body: Uint8Array | string;
@@ -13,7 +14,7 @@ export interface WireMessage {
 }
 
 /** An event as text, which is written once, with what goes out beside it; any other message as it is. */
-export function wireMessageOf(subject: string, message: OutboundMessage): WireMessage {
+export function wireMessageOf(subject: Subject, message: OutboundMessage): WireMessage {
   if (message instanceof EventMessage) return new EventOnWire(subject, message);
   const { headers, messageId, body } = message;
   return { subject, header: encodeHeaders(headers, messageId), body, bodyLength: body.length };
@@ -26,7 +27,7 @@ export const lengthOf = (message: WireMessage): number =>
 /** Its header block is made when it is sent: the pieces of it would be kept until the event is confirmed. */
 class EventOnWire implements WireMessage {
   constructor(
-    readonly subject: string,
+    readonly subject: Subject,
     private readonly event: EventMessage,
   ) {}
 

@@ -1,4 +1,5 @@
 import type { NatsConnection } from 'nats';
+import { asSubject } from '../../../lib/core/subject';
 import { connect } from 'nats';
 import { eventually } from '../../../lib/testing/conformance/collector';
 import { NatsLink } from '../../../lib/transports/nats/connection';
@@ -66,7 +67,7 @@ describe('publishing over core NATS', () => {
 
   const HEADER = encodeHeaders({});
   const publish = (body: string, subject = 'c.a', by = publisher): Promise<unknown> =>
-    by.publish({ subject, header: HEADER, body, bodyLength: Buffer.byteLength(body) });
+    by.publish({ subject: asSubject(subject), header: HEADER, body, bodyLength: Buffer.byteLength(body) });
   const outcome = (publishing: Promise<unknown>): Promise<unknown> =>
     publishing.then(
       () => 'confirmed',

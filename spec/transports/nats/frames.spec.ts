@@ -2,6 +2,7 @@ import { createServer, connect as dial, type AddressInfo, type Socket } from 'no
 import { once } from 'node:events';
 import { connect, type Msg, type NatsConnection } from 'nats';
 import { Frames } from '../../../lib/transports/nats/frames';
+import { asSubject, type Subject } from '../../../lib/core/subject';
 import { encodeHeaders, decodeHeaders } from '../../../lib/transports/nats/header-block';
 import { ReceivedMessage } from '../../../lib/transports/nats/received-message';
 import type { WireMessage } from '../../../lib/transports/nats/wire-message';
@@ -10,7 +11,7 @@ import { NatsServer } from '../../support/nats-server';
 
 const text = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8');
 const message = (subject: string, body: Uint8Array | string, headers = {}): WireMessage => ({
-  subject,
+  subject: asSubject(subject),
   header: encodeHeaders({ a: 'b', ...headers }),
   body,
   bodyLength: Buffer.byteLength(body),
@@ -55,12 +56,34 @@ describe.each(['as the installed client has it', 'as an unknown client has it'])
       ]);
     });
 
+    it.each(['a b', 'a\tb', 'a\r\nPUB x 0\r\n', 'a\u0000', 'a\u007f', 'ö\u0085', ''])(
+      'F58 are refused to the subject %j, whoever asks for it, and others go',
+      async (subject) => {
+        expect(() => frames.publish({ ...message('a', '1'), subject: subject as Subject })).toThrow(
+          TypeError,
+        );
+        expect(() => frames.answer(subject, '+ACK')).toThrow(TypeError);
+        frames.answer('b', '+ACK');
+        frames.publish(message('a', '2'));
+        await arrived.atLeast(2);
+        expect(arrived.items.map((each) => [each.subject, text(each.data)])).toEqual([
+          ['b', '+ACK'],
+          ['a', '2'],
+        ]);
+      },
+    );
+
     it('arrive as they are, in their order: text, bytes, other letters, an empty body, a reply', async () => {
       frames.publish(
-        { subject: 'a', header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '{"n":1}', bodyLength: 7 },
+        { subject: asSubject('a'), header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '{"n":1}', bodyLength: 7 },
         'r.1',
       );
-      frames.publish({ subject: 'b', header: 'NATS/1.0\r\nx: y\r\n\r\n', body: '"ö€😀"', bodyLength: 11 });
+      frames.publish({
+        subject: asSubject('b'),
+        header: 'NATS/1.0\r\nx: y\r\n\r\n',
+        body: '"ö€😀"',
+        bodyLength: 11,
+      });
       frames.publish(message('c.naïve', Buffer.from([0, 255, 13, 10])));
       frames.publish(message('d', '', { x: 'ä' }));
       frames.answer('e', '+ACK');
@@ -199,7 +222,7 @@ describe('the memory that messages are written to', () => {
       for (let n = 0; n < 5; n++) {
         const body = `${turn}-${n}-`.repeat(1000);
         const header = 'NATS/1.0\r\na: b\r\n\r\n';
-        frames.publish({ subject: 'a', header, body, bodyLength: body.length });
+        frames.publish({ subject: asSubject('a'), header, body, bodyLength: body.length });
         expected.push(`HPUB a ${header.length} ${header.length + body.length}\r\n${header}${body}\r\n`);
       }
       await new Promise((resolve) => setImmediate(resolve));

@@ -25,7 +25,7 @@ const info = {
   config: {},
   ack_floor: { stream_seq: 1, consumer_seq: 1 },
   delivered: { stream_seq: 1, consumer_seq: 1 },
-} as ConsumerInfo;
+} as unknown as ConsumerInfo;
 const never = (): Promise<Settlement> => Promise.reject(new Error('no handler may run'));
 
 // Nothing but the handler's own events would use the parts.

@@ -1,4 +1,5 @@
 import type { EventsError } from '../../../lib/core/errors';
+import { asSubject } from '../../../lib/core/subject';
 import { NatsLink } from '../../../lib/transports/nats/connection';
 import { encodeHeaders } from '../../../lib/transports/nats/header-block';
 import { StreamPublisher } from '../../../lib/transports/nats/publisher';
@@ -39,7 +40,7 @@ describe('a publish to a stream', () => {
     await server.stop();
   });
 
-  const message = { subject: 'c.a', header: encodeHeaders({}), body: '1', bodyLength: 1 };
+  const message = { subject: asSubject('c.a'), header: encodeHeaders({}), body: '1', bodyLength: 1 };
   const failing = (timeout: number): Promise<unknown> =>
     publisher.publish(message, { stream: 'c', timeout }).catch((error: unknown) => error);
 
