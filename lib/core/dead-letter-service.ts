@@ -4,6 +4,7 @@ import { deadLetterOf, type DeadLetter } from './dead-letter-reading';
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store';
 import { EventsError } from './errors';
 import type { JsonCodec } from './json-codec';
+import { textOf } from './thrown';
 import type { DeadLetterReason } from './settlement';
 
 export interface DeadLetterPage {
@@ -64,12 +65,29 @@ export class DeadLetterService {
   async list(query: DeadLetterFilter & { limit?: number; cursor?: string } = {}): Promise<DeadLetterPage> {
     const { limit = PAGE, cursor, ...filter } = query;
     assertInteger('limit', limit, 1, 1000);
-    const items: DeadLetter[] = [];
-    for await (const letter of this.#matching(filter, cursor)) {
-      if (items.length === limit) return { items, cursor: (items.at(-1) as DeadLetter).id };
-      items.push(letter);
+    assertFilter(filter);
+    const ids: string[] = [];
+    // Letters that follow on one another are read at once.
+    const runs: string[][] = [];
+    let isRun = false;
+    let cursorOfNext: string | undefined;
+    const page = Object.keys(filter).length === 0 ? Math.min(PAGE, limit + 1) : PAGE;
+    for await (const stored of this.#all(cursor, true, page)) {
+      const isMatch = fits(deadLetterOf(stored, this.#parts.codec), stored.storedAt, filter);
+      if (isMatch && ids.length === limit) {
+        cursorOfNext = ids.at(-1);
+        break;
+      }
+      if (isMatch) {
+        ids.push(stored.id);
+        if (isRun) runs.at(-1)?.push(stored.id);
+        else runs.push([stored.id]);
+      }
+      isRun = isMatch;
     }
-    return { items };
+    const items: DeadLetter[] = [];
+    for (const run of runs) items.push(...(await this.#withBodies(run)));
+    return { items, ...(cursorOfNext === undefined ? {} : { cursor: cursorOfNext }) };
   }
 
   async get(id: string): Promise<DeadLetter | undefined> {
@@ -93,7 +111,10 @@ export class DeadLetterService {
    * Sends dead letters back to the handler that failed, and to no other; a service that is down gets them when it
    * returns. Id, correlation and bytes stay. What fails again is a dead letter again. A crash under way can make an event
    * arrive twice, never get lost.
-   * @throws EventsError `no_dead_letter` for an id that is not there; `no_handler`, `redrive_limit` for one that is
+   *
+   * With a filter, a dead letter that cannot be sent stands in `refused` with its error, and the others go. After three in a
+   * row that the broker did not answer for, the result ends there, with a cursor.
+   * @throws EventsError for an id: `no_dead_letter`, `no_handler`, `redrive_limit`, and as `emit` where it cannot be sent
    */
   async redrive(which: string | DeadLetterFilter, options: RedriveOptions = {}): Promise<RedriveResult> {
     const { limit = DEFAULT_LIMIT, rate = DEFAULT_RATE, dryRun = false, cursor } = options;
@@ -111,6 +132,7 @@ export class DeadLetterService {
     const refused: { id: string; error: EventsError }[] = [];
     const startedAt = Date.now();
     let last = cursor;
+    let failures = 0;
     for await (const letter of this.#matching(which, cursor, true)) {
       if (Number(letter.id) > end) break;
       if (redriven.length + refused.length === limit)
@@ -123,9 +145,14 @@ export class DeadLetterService {
         if (stored === undefined) continue; // somebody else was faster
         await this.#redrive(stored, dryRun);
         redriven.push(letter.id);
-      } catch (error) {
-        if (!(error instanceof EventsError) || !REFUSALS.has(error.code)) throw error;
+        failures = 0;
+      } catch (cause) {
+        const error = asEventsError(cause);
+        if (error.code === 'closed') throw error;
         refused.push({ id: letter.id, error });
+        // One that cannot be sent does not stop the others; where none can be sent, each would wait for its time limit.
+        failures = OUTAGES.has(error.code) ? failures + 1 : 0;
+        if (failures === MAX_FAILURES) return { redriven, refused, cursor: letter.id };
       }
     }
     return { redriven, refused };
@@ -170,24 +197,49 @@ export class DeadLetterService {
     headersOnly = false,
   ): AsyncGenerator<DeadLetter> {
     assertFilter(filter);
-    for await (const stored of this.#all(after, headersOnly)) {
+    for await (const stored of this.#all(after, headersOnly, PAGE)) {
       const letter = deadLetterOf(stored, this.#parts.codec);
       if (fits(letter, stored.storedAt, filter)) yield letter;
     }
   }
 
-  async *#all(after: string | undefined, headersOnly: boolean): AsyncGenerator<StoredDeadLetter> {
+  async *#all(
+    after: string | undefined,
+    headersOnly: boolean,
+    limit: number,
+  ): AsyncGenerator<StoredDeadLetter> {
     let from = after === undefined ? undefined : assertId(after);
     for (;;) {
-      const page = await this.#store.scan({ after: from, limit: PAGE, headersOnly });
+      const page = await this.#store.scan({ after: from, limit, headersOnly });
       yield* page;
-      if (page.length < PAGE) return;
+      if (page.length < limit) return;
       from = page.at(-1)?.id;
     }
   }
+
+  /** Dead letters that follow on one another; what somebody has taken meanwhile is left out. */
+  async #withBodies(ids: readonly string[]): Promise<DeadLetter[]> {
+    const wanted = new Set(ids);
+    const before = Number(ids[0]) - 1;
+    const after = before === 0 ? undefined : String(before);
+    const stored = await this.#store.scan({ after, limit: ids.length });
+    return stored.filter(({ id }) => wanted.has(id)).map((each) => deadLetterOf(each, this.#parts.codec));
+  }
 }
 
-const REFUSALS: ReadonlySet<string> = new Set(['no_handler', 'redrive_limit']);
+/** The broker did not answer, or nothing at it takes what is sent: the next dead letter is likely to fare no better. */
+const OUTAGES: ReadonlySet<string> = new Set([
+  'publish_unconfirmed',
+  'jetstream_unavailable',
+  'no_stream',
+  'disconnected',
+]);
+const MAX_FAILURES = 3;
+
+const asEventsError = (error: unknown): EventsError =>
+  error instanceof EventsError
+    ? error
+    : new EventsError('publish_rejected', `it cannot be sent: ${textOf(error)}`, { cause: error });
 
 const missing = (id: string): EventsError =>
   new EventsError('no_dead_letter', `there is no dead letter '${id}' (any more)`);

@@ -246,7 +246,45 @@ describe('the dead-letter service', () => {
       expect(await service.list({ app: 'rare', limit: 2, cursor: '399' })).toMatchObject({
         items: [{ id: '599' }],
       });
-      expect(store.scans.map(({ after }) => after)).toEqual([undefined, '199', '399', '399', '599']);
+      const headers = store.scans.filter(({ headersOnly }) => headersOnly === true);
+      expect(headers.map(({ after }) => after)).toEqual([undefined, '199', '399', '399', '599']);
+    });
+
+    it('F68 reads no body that it does not return, and those that follow on one another at once', async () => {
+      const rare = new Set([2, 3, 5, 9]);
+      const many = letters(120).map((each) => ({
+        ...each,
+        headers: { ...each.headers, 'Event-Origin-App': rare.has(Number(each.id)) ? 'rare' : 'billing' },
+      }));
+      const { service, store } = serviceOf(many);
+      const { items } = await service.list({ app: 'rare', limit: 3 });
+      expect(items.map((item) => [item.id, item.data()])).toEqual([
+        ['2', 2],
+        ['3', 3],
+        ['5', 5],
+      ]);
+      expect(store.scans.filter(({ headersOnly }) => headersOnly !== true)).toEqual([
+        { after: '1', limit: 2 },
+        { after: '4', limit: 1 },
+      ]);
+      store.scans.length = 0;
+      await service.list({ limit: 1 });
+      expect(store.scans).toEqual([
+        { after: undefined, limit: 2, headersOnly: true },
+        { after: undefined, limit: 1 },
+      ]);
+    });
+
+    it('leaves out what somebody takes while it reads', async () => {
+      const { service, store } = serviceOf(letters(4));
+      const scan = store.scan.bind(store);
+      store.scan = async (query) => {
+        if (query.headersOnly !== true) store.letters.splice(1, 1);
+        return scan(query);
+      };
+      const { items, cursor } = await service.list({ limit: 3 });
+      expect(items.map(({ id }) => id)).toEqual(['1', '3']);
+      expect(cursor).toBe('3');
     });
 
     it('gives a cursor only where there is more', async () => {
@@ -284,10 +322,41 @@ describe('the dead-letter service', () => {
       store.onRedrive = (id) => {
         if (id === '2') throw new EventsError('publish_unconfirmed', 'no answer');
       };
-      await expect(service.redrive({})).rejects.toMatchObject({ code: 'publish_unconfirmed' });
-      expect(store.letters.map(({ id }) => id)).toEqual(['2', '3']);
+      expect(await service.redrive({})).toMatchObject({
+        redriven: ['1', '3'],
+        refused: [{ id: '2', error: { code: 'publish_unconfirmed' } }],
+      });
+      expect(store.letters.map(({ id }) => id)).toEqual(['2']);
       await expect(service.redrive('2')).rejects.toMatchObject({ code: 'publish_unconfirmed' });
-      expect(store.letters.map(({ id }) => id)).toEqual(['2', '3']);
+      expect(store.letters.map(({ id }) => id)).toEqual(['2']);
+    });
+
+    it('F60 tells of what no transport foresaw as of any other refusal, and goes on', async () => {
+      const { service, store } = serviceOf(letters(3));
+      store.onRedrive = (id) => {
+        if (id === '1') throw new Error('invalid durable name');
+      };
+      const { redriven, refused } = await service.redrive({});
+      expect(redriven).toEqual(['2', '3']);
+      expect(refused).toMatchObject([
+        { id: '1', error: { code: 'publish_rejected', cause: { message: 'invalid durable name' } } },
+      ]);
+      expect(refused[0]?.error).toBeInstanceOf(EventsError);
+    });
+
+    it('F60 ends, with a cursor, where the broker does not answer any more', async () => {
+      const { service, store } = serviceOf(letters(10));
+      store.onRedrive = (id) => {
+        if (Number(id) > 4) throw new EventsError('publish_unconfirmed', 'no answer');
+      };
+      const { redriven, refused, cursor } = await service.redrive({});
+      expect(redriven).toEqual(['1', '2', '3', '4']);
+      expect(refused.map(({ id }) => id)).toEqual(['5', '6', '7']);
+      expect(cursor).toBe('7');
+      store.onRedrive = () => {
+        throw new EventsError('closed', 'the transport is closed');
+      };
+      await expect(service.redrive({})).rejects.toMatchObject({ code: 'closed' });
     });
 
     it('goes on after what is refused, and counts it towards the limit', async () => {
