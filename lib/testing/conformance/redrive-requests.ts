@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import type { DeadLetterStore } from '../../core/dead-letter-store';
 import type { RedriveResult } from '../../core/dead-letter-service';
 import type { Chapter } from './chapter';
 import { hasCode } from './has-code';
-import { untilDead } from './harness';
+import { untilDead, type ServiceInstance } from './harness';
 import { dataOf, range, sortedDataOf } from './numbers';
-import { giveUp, Repairable } from './repairable';
+import { ENTER, giveUp, Repairable } from './repairable';
 
 /** Which dead letters are redriven, and which are not. */
 export const redriveRequests: Chapter = (test, { durable, deadLetters }) => {
@@ -173,4 +174,91 @@ export const redriveRequests: Chapter = (test, { durable, deadLetters }) => {
     assert.deepEqual(dataOf(await failing.handled.atLeast(2)), ['first', 'last']);
     await untilDead(billing, 0);
   });
+
+  test('a redrive that ended before it removed the dead letter loses nothing', async (harness) => {
+    const operator = await harness.service('operator');
+    const billing = await harness.service('billing');
+    const failing = await Repairable.on(billing);
+    await billing.emit('invoice.issued', 'kept');
+    const [letter] = await untilDead(operator, 1);
+    assert.ok(letter);
+    await billing.events.drain();
+    const store = storeOf(operator);
+    const stored = await store.get(letter.id);
+    assert.ok(stored);
+    // Sent, and no more: the process died.
+    await store.redrive(stored, 1);
+
+    assert.deepEqual(await operator.events.deadLetters.redrive({}), { redriven: [letter.id], refused: [] });
+
+    await untilDead(operator, 0);
+    const returned = await harness.service('billing');
+    const handled = await returned.collect('invoice.issued', ENTER);
+    await returned.emit('invoice.issued', 'last');
+    const data = dataOf(
+      await handled.until((items) => items.some((item) => item.data === 'last'), 'the last'),
+    );
+    assert.ok(data.includes('kept'), `only ${JSON.stringify(data)} arrived`);
+    assert.equal(failing.failed.items.length, 1);
+  });
+
+  test('two dead letters of one id, of a stream that began anew, are two', async (harness) => {
+    const billing = await harness.service('billing');
+    const failing = await Repairable.on(billing);
+    await billing.emitInOrder('invoice.issued', ['first', 'second']);
+    const [first, second] = await untilDead(billing, 2);
+    assert.ok(first && second);
+    const store = storeOf(billing);
+    const stored = await Promise.all([store.get(first.id), store.get(second.id)]);
+    assert.ok(stored[0] && stored[1]);
+    failing.repair();
+
+    await store.redrive(stored[0], 1);
+    await failing.handled.atLeast(1);
+    await store.redrive({ ...stored[1], id: stored[0].id, storedAt: stored[0].storedAt + 60_000 }, 1);
+
+    assert.deepEqual(dataOf(await failing.handled.atLeast(2)), ['first', 'second']);
+  });
+
+  test('a dead letter of a stranger that leads to no handler is refused', async (harness) => {
+    const billing = await harness.service('billing');
+    const failing = await Repairable.on(billing);
+    await billing.emit('invoice.issued', null);
+    const [letter] = await untilDead(billing, 1);
+    const store = storeOf(billing);
+    const stored = await store.get(letter?.id ?? '');
+    assert.ok(stored);
+    const durable = stored.headers['Event-Origin-Durable'] ?? '';
+    const subject = stored.headers['Event-Origin-Subject'] ?? '';
+    failing.repair();
+
+    const strange: Record<string, string>[] = [
+      ...[
+        '',
+        'a',
+        `${durable} x`,
+        `${durable}.x`,
+        '*',
+        '>',
+        'x__*',
+        'x'.repeat(5000),
+        `${'x'.repeat(5000)}__y`,
+      ].map((text) => ({ 'Event-Origin-Durable': text })),
+      ...['', `${subject} x`, `${subject}.`, `.${subject}`, 'a..b', 'a\tb', 'a\u0000b'].map((text) => ({
+        'Event-Origin-Subject': text,
+      })),
+    ];
+    for (const headers of strange) {
+      const forged = { ...stored, headers: { ...stored.headers, ...headers } };
+      for (const sending of [store.assertRedrivable(forged), store.redrive(forged, 1)])
+        await assert.rejects(sending, hasCode('no_handler'), JSON.stringify(headers).slice(0, 100));
+    }
+    await billing.events.deadLetters.redrive(letter?.id ?? '');
+    assert.equal((await failing.handled.atLeast(1)).length, 1);
+  });
 };
+
+function storeOf({ transport }: ServiceInstance): DeadLetterStore {
+  assert.ok(transport.deadLetters, 'the transport keeps dead letters');
+  return transport.deadLetters;
+}

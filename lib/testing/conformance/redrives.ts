@@ -6,7 +6,7 @@ import type { Chapter } from './chapter';
 import { Collector } from './collector';
 import { untilDead } from './harness';
 import { hasCode } from './has-code';
-import { dataOf, range } from './numbers';
+import { dataOf, range, sortedDataOf } from './numbers';
 import { ENTER, giveUp, Repairable } from './repairable';
 
 /** The way of a dead letter back to its handler. */
@@ -215,6 +215,69 @@ export const redrives: Chapter = (test, { durable, deadLetters }) => {
     assert.deepEqual(Buffer.from(again.body), body);
     assert.throws(() => again.data(), hasCode('undecodable'));
   });
+
+  test('a redriven event is given to the version of its handler that takes its name', async (harness) => {
+    const next = await harness.service('billing');
+    const failing = await Repairable.on(next, {}, ['invoice.issued', 'invoice.voided']);
+    const old = await harness.service('billing');
+    const wrong = await old.collect('invoice.issued', ENTER);
+    await next.emitInOrder('invoice.voided', range(3));
+    await untilDead(next, 3);
+    failing.repair();
+
+    await next.events.deadLetters.redrive({});
+
+    assert.deepEqual(sortedDataOf(await failing.handled.atLeast(3)), range(3));
+    assert.deepEqual(
+      wrong.items.map(({ context }) => context.name),
+      [],
+    );
+    await untilDead(next, 0);
+  });
+
+  test('a redriven event of a name that no instance takes any more waits for one that does', async (harness) => {
+    const first = await harness.service('billing');
+    await Repairable.on(first, {}, ['invoice.issued', 'invoice.voided']);
+    await first.emit('invoice.voided', null);
+    const [letter] = await untilDead(first, 1);
+    await first.events.drain();
+    const second = await harness.service('billing');
+    const wrong = await second.collect('invoice.issued', ENTER);
+    await second.events.deadLetters.redrive(letter?.id ?? '');
+    await second.emit('invoice.issued', 'own');
+    await wrong.atLeast(1);
+
+    const third = await harness.service('billing');
+    const handled = await third.collect(['invoice.issued', 'invoice.voided'], ENTER);
+
+    const [item] = await handled.atLeast(1);
+    assert.equal(item?.context.name, 'invoice.voided');
+    assert.deepEqual(dataOf(wrong.items), ['own']);
+  });
+
+  test('a redriven event whose instance goes away is handled by another one', async (harness) => {
+    const operator = await harness.service('operator');
+    const billing = await harness.service('billing', { shutdownTimeout: 100 });
+    const gate = harness.gate();
+    let broken = true;
+    const held = await billing.collect('invoice.issued', ENTER, async () => {
+      if (broken) throw new NonRetryableError('no such account');
+      await gate.opened;
+    });
+    await billing.emit('invoice.issued', 'kept');
+    const [letter] = await untilDead(operator, 1);
+    broken = false;
+    await operator.events.deadLetters.redrive(letter?.id ?? '');
+    await held.atLeast(2);
+
+    await billing.events.drain();
+    const successor = await harness.service('billing');
+    const handled = await successor.collect('invoice.issued', ENTER);
+
+    assert.deepEqual(dataOf(await handled.atLeast(1)), ['kept']);
+    await untilDead(operator, 0);
+  });
+
   test('draining waits for the redriven event that runs', async (harness) => {
     const operator = await harness.service('operator');
     const billing = await harness.service('billing');

@@ -1,5 +1,6 @@
 import type { Orphan, StoredDeadLetter as DeadLetterToRedrive } from '../../core/dead-letter-store';
 import { EventsError } from '../../core/errors';
+import { isSubject } from '../../core/subject';
 import type { Consumer, OutboundMessage, SubscriptionSpec } from '../../core/transport';
 import { DeadLetterStream, type StoredDeadLetter } from './dead-letter-stream';
 import { DuplicateWindow } from './duplicate-window';
@@ -128,7 +129,8 @@ export class MemoryCluster {
     const { streams, durable } = this.redrivable(letter);
     const sequence = this.#redriven + 1;
     const redrivenAt = clock.now();
-    if (streams.redriveIds.add(`${letter.id}-${redrives}`, sequence, redrivenAt) !== undefined) return;
+    const messageId = `${letter.id}-${letter.storedAt}-${redrives}`;
+    if (streams.redriveIds.add(messageId, sequence, redrivenAt) !== undefined) return;
     this.#redriven = sequence;
     durable.redrive(redrivenEvent(this.id, letter, redrives, { sequence, redrivenAt }));
   }
@@ -139,15 +141,23 @@ export class MemoryCluster {
    */
   redrivable({ id, headers }: DeadLetterToRedrive): { streams: Streams; durable: MemoryDurable } {
     const name = headers['Event-Origin-Durable'] ?? '';
-    const durable = this.#durables.get(name);
-    if (this.#streams === undefined || durable === undefined) {
+    const refuse = (why: string): never => {
       throw new EventsError(
         'no_handler',
         `dead letter ${id} is for handler '${headers['Event-Origin-Handler'] ?? name}' of ` +
-          `'${headers['Event-Origin-App']}', and there is no durable '${name}': it was renamed or removed, or it is a ` +
-          `broadcast or ephemeral one, which cannot be redriven`,
+          `'${headers['Event-Origin-App']}', and ${why}`,
+      );
+    };
+    const durable = this.#durables.get(name);
+    if (this.#streams === undefined || durable === undefined) {
+      return refuse(
+        `there is no durable '${name}': it was renamed or removed, or it is a broadcast or ephemeral one, which cannot be ` +
+          `redriven`,
       );
     }
+    const subject = headers['Event-Origin-Subject'] ?? '';
+    if (!isSubject(subject))
+      return refuse(`nobody knows which event it is: ${JSON.stringify(subject)} is no subject`);
     return { streams: this.#streams, durable };
   }
 

@@ -10,6 +10,8 @@ const NOBODY: readonly never[] = Object.freeze([]);
 export interface Member {
   /** Whether it takes one more at this moment. */
   readonly free: boolean;
+  /** Whether it is for this member; absent: all is. */
+  takes?(work: Work): boolean;
   run(work: Work): void;
 }
 
@@ -77,16 +79,19 @@ export abstract class Dispatcher<M extends Member> {
       const work = this.take();
       if (work === undefined) return;
       this.budget--;
-      this.turn = index + 1;
-      this.member(index)?.run(work);
+      const taker = this.others.length === 0 ? index : (this.freeMember(work) ?? index);
+      this.turn = taker + 1;
+      this.member(taker)?.run(work);
     }
   }
 
-  private freeMember(): number | undefined {
+  /** The next one in turn; @param work of those that take it */
+  private freeMember(work?: Work): number | undefined {
     const length = this.others.length + 1;
     for (let i = 0; i < length; i++) {
       const index = (this.turn + i) % length;
-      if (this.member(index)?.free) return index;
+      const member = this.member(index);
+      if (member?.free && (work === undefined || member.takes?.(work) !== false)) return index;
     }
     return undefined;
   }

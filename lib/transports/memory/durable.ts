@@ -1,5 +1,6 @@
 import { redrivesOf } from '../../core/dead-letter';
 import { placeId } from '../../core/event-id';
+import { matches } from '../../core/event-name';
 import type { Failure } from '../../core/settlement';
 import type { SubscriptionSpec } from '../../core/transport';
 import type { DeadLetterStream } from './dead-letter-stream';
@@ -13,11 +14,20 @@ import { afterDelay, type Host, type Outcome, type Work } from './work';
 /** Deliveries that are unsettled or wait for their retry, at most; new events wait then, as at a real server. */
 const MAX_ACK_PENDING = 50_000;
 
+/** Milliseconds for which an event waits for a version of its handler that takes its name. */
+const GIVE_UP = 10 * 60_000;
+/** Milliseconds until it is offered again: at first, so often, and later. */
+const QUICK_HAND_ON = 1000;
+const QUICK_HAND_ONS = 10;
+const HAND_ON = 30_000;
+
 /** An event of the stream that was delivered, or one that was redriven: not settled for good. */
 interface Pending {
   readonly event: StoredEvent | RedrivenEvent;
   attempts: number;
   firstFailedAt: number | undefined;
+  /** Since when, and how often, it was offered to versions of the handler that do not take its name. */
+  handedOn: { readonly since: number; count: number } | undefined;
   cancelRetry: (() => void) | undefined;
 }
 
@@ -44,9 +54,13 @@ export class MemoryDurable extends WorkSource {
     this.filter = subjectFilter(spec.patterns);
   }
 
-  /** A newer version of the handler may listen to other events; what is pending stays. */
+  /** Another version of the handler may listen to other events, beside those that run; what is pending stays. */
   update({ patterns }: SubscriptionSpec): void {
-    this.filter = subjectFilter(patterns);
+    this.filter = subjectFilter([...patterns, ...this.members.flatMap(({ spec }) => spec.patterns)]);
+  }
+
+  override takes({ patterns }: SubscriptionSpec, name: string): boolean {
+    return patterns.some((pattern) => pattern === name || matches(pattern, name));
   }
 
   /** Whether the event is still to be handled. */
@@ -76,7 +90,7 @@ export class MemoryDurable extends WorkSource {
     if (passes(this.filter, name)) this.wake();
   }
 
-  /** Takes an event for this handler alone, whatever its patterns are now. */
+  /** Takes an event for this handler alone. */
   redrive(event: RedrivenEvent): void {
     const pending = pendingOf(event);
     (this.redriven ??= new Set()).add(pending);
@@ -131,7 +145,10 @@ export class MemoryDurable extends WorkSource {
     switch (outcome.kind) {
       case 'hand-back':
         return this.redeliver(pending);
+      case 'hand-on':
+        return this.handOn(pending, host);
       case 'retry':
+        pending.handedOn = undefined;
         pending.firstFailedAt ??= host.clock.now();
         pending.cancelRetry = afterDelay(host, outcome.delay, () => this.redeliver(pending));
         return;
@@ -140,6 +157,22 @@ export class MemoryDurable extends WorkSource {
         break;
       case 'ack':
     }
+    this.forget(pending);
+  }
+
+  /** To a version that takes its name, if one comes within ten minutes. It has not run. */
+  private handOn(pending: Pending, host: Host): void {
+    pending.attempts--;
+    const now = host.clock.now();
+    const handedOn = (pending.handedOn ??= { since: now, count: 0 });
+    if (now - handedOn.since < GIVE_UP) {
+      const delay = ++handedOn.count <= QUICK_HAND_ONS ? QUICK_HAND_ON : HAND_ON;
+      pending.cancelRetry = afterDelay(host, delay, () => this.redeliver(pending));
+      return;
+    }
+    const { name } = pending.event;
+    const message = `no instance of the service has taken '${name}' for '${this.spec.durable}' for ${GIVE_UP / 60_000} minutes`;
+    this.deadLetter(pending, { reason: 'no_handler', type: 'NoHandler', message }, host);
     this.forget(pending);
   }
 
@@ -186,5 +219,6 @@ const pendingOf = (event: StoredEvent | RedrivenEvent): Pending => ({
   event,
   attempts: 0,
   firstFailedAt: undefined,
+  handedOn: undefined,
   cancelRetry: undefined,
 });

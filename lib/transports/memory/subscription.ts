@@ -16,6 +16,8 @@ export abstract class WorkSource extends Dispatcher<MemorySubscription> {
    * keeps it.
    */
   worksOff?(member: MemorySubscription): boolean;
+  /** Whether this version of the handler takes events of this name. Absent: what it is given. */
+  takes?(spec: SubscriptionSpec, name: string): boolean;
   /** What is wrong with it at this moment, one sentence each. */
   abstract problems(): readonly string[];
 }
@@ -24,6 +26,7 @@ export abstract class WorkSource extends Dispatcher<MemorySubscription> {
 const BROKEN_CONSUMER_DELAY = 1000;
 
 const HAND_BACK: Outcome = Object.freeze({ kind: 'hand-back' });
+const HAND_ON: Outcome = Object.freeze({ kind: 'hand-on' });
 
 /** One member of a durable or of an ephemeral group: runs the consumer, as often at once as it may. */
 export class MemorySubscription implements TransportSubscription, Member {
@@ -74,7 +77,12 @@ export class MemorySubscription implements TransportSubscription, Member {
     this.source.wake();
   }
 
+  takes({ delivery }: Work): boolean {
+    return this.source.takes?.(this.spec, delivery.name) !== false;
+  }
+
   run(work: Work): void {
+    if (!this.takes(work)) return work.settle(HAND_ON, this.host);
     const running = (this.running ??= new Set());
     running.add(work);
     void this.consume(work.delivery).then((settlement) => {

@@ -9,8 +9,11 @@ export interface Host {
   readonly logger: EventsLogger;
 }
 
-/** What became of a delivery; `hand-back`: it was not settled, deliver it to another at once. */
-export type Outcome = Settlement | { readonly kind: 'hand-back' };
+/**
+ * What became of a delivery; `hand-back`: it was not settled, deliver it to another at once; `hand-on`: this version of the
+ * handler does not take its name, another one may.
+ */
+export type Outcome = Settlement | { readonly kind: 'hand-back' } | { readonly kind: 'hand-on' };
 
 /** One delivery on its way to a consumer. */
 export interface Work {

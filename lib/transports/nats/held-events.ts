@@ -12,6 +12,7 @@ const DEAD_LETTER_RETRY = 5000;
 /** Milliseconds (100 days): in nanoseconds still an exact number. */
 const MAX_DELAY = 8_640_000_000;
 const MAX_REMEMBERED_FAILURES = 50_000;
+const MAX_UNWRITTEN = 1000;
 /** Settlements that wait for the end of the turn of the event loop, and milliseconds that the first of them does. */
 const MAX_OUTBOX = 64;
 const MAX_OUTBOX_AGE = 5;
@@ -42,6 +43,8 @@ export class HeldEvents {
   readonly #held = new NumberMap<Held>();
   /** First failure of events that wait for their next attempt, by sequence. */
   readonly #failedAt = new Map<number, number>();
+  /** Events that are given up and whose dead letter could not be written so far, by sequence. */
+  readonly #unwritten = new Map<number, { readonly timestamp: string; readonly settlement: Settlement }>();
   readonly #late: LateSettlements;
   /** Settled in this turn of the event loop: sent in one write to the socket. */
   #outbox: Held[] = [];
@@ -62,6 +65,13 @@ export class HeldEvents {
 
   get problem(): string | undefined {
     return this.#problem;
+  }
+
+  /** What was decided of an event whose dead letter could not be written: it is written then, the handler does not run once more. */
+  decided({ sequence, timestamp }: Held): Settlement | undefined {
+    if (this.#unwritten.size === 0) return undefined;
+    const unwritten = this.#unwritten.get(sequence);
+    return unwritten?.timestamp === timestamp ? unwritten.settlement : undefined;
   }
 
   /** @returns `undefined` when it is in hands already: it goes on there, and settles there */
@@ -115,7 +125,7 @@ export class HeldEvents {
       }
       this.#finish(held, nak(settlement.delay));
     } else {
-      return this.#deadLetter(held, settlement.failure);
+      return this.#deadLetter(held, settlement);
     }
     return undefined;
   }
@@ -140,7 +150,8 @@ export class HeldEvents {
 
   /** Everything up to this sequence is settled, by whomever. */
   settledTo(floor: number): void {
-    for (const sequence of this.#failedAt.keys()) if (sequence <= floor) this.#failedAt.delete(sequence);
+    for (const each of [this.#failedAt, this.#unwritten])
+      for (const sequence of each.keys()) if (sequence <= floor) each.delete(sequence);
   }
 
   /** The stream was made anew and counts from one: an old settlement would hit another event. */
@@ -149,6 +160,7 @@ export class HeldEvents {
     this.#held.clear();
     this.#outbox = [];
     this.#failedAt.clear();
+    this.#unwritten.clear();
   }
 
   /** Settles what could not be while there was no connection. */
@@ -163,13 +175,15 @@ export class HeldEvents {
   }
 
   /** Stored and confirmed first, ended at the broker second: after a crash in between it is written again, once. */
-  async #deadLetter(held: Held, failure: Failure): Promise<void> {
-    const { delivery, sequence } = held;
+  async #deadLetter(held: Held, settlement: Settlement & { readonly failure: Failure }): Promise<void> {
+    const { delivery, sequence, timestamp } = held;
+    const { failure } = settlement;
     const firstFailedAt =
       this.#failedAt.get(sequence) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
     try {
       await this.#source.deadLetter(delivery, failure, held, firstFailedAt);
     } catch (error) {
+      if (this.#unwritten.size < MAX_UNWRITTEN) this.#unwritten.set(sequence, { timestamp, settlement });
       this.#problem = `a dead letter could not be written: ${(error as Error).message}`;
       this.#parts.logger.error(
         `'${delivery.name}' (stream ${this.#source.stream}, sequence ${sequence}) of '${this.#source.label}' could not be ` +
@@ -180,6 +194,7 @@ export class HeldEvents {
       return;
     }
     this.#problem = undefined;
+    this.#unwritten.delete(sequence);
     this.#failedAt.delete(sequence);
     this.#finish(held, TERM);
   }

@@ -84,8 +84,10 @@ export async function deadLettersOfOthers(parts: JetStreamParts): Promise<DeadLe
   return found && deadLettersOf(parts);
 }
 
-const deadLettersOf = ({ options, publisher, maxPayload }: JetStreamParts): DeadLetters =>
-  new DeadLetters(publisher, options.clusterId, options.publishTimeout, maxPayload);
+const deadLettersOf = ({ options, publisher, link, maxPayload }: JetStreamParts): DeadLetters => {
+  const { clusterId, publishTimeout: timeout, logger } = options;
+  return new DeadLetters({ publisher, link, clusterId, timeout, maxPayload, logger });
+};
 
 const managerOf = ({ options: { connectTimeout }, link }: JetStreamParts): Promise<JetStreamManager> =>
   until(connectTimeout, 'JetStream', () => jetStreamManager(link.nc, connectTimeout));

@@ -201,6 +201,8 @@ export class PullSubscription implements TransportSubscription {
 
   #run(held: Held): void {
     this.#running++;
+    const decided = this.#held.decided(held);
+    if (decided !== undefined) return this.#settle(held, decided);
     whenSettled(
       this.#source.consume(held.delivery, held),
       (settlement) => this.#settle(held, settlement),

@@ -2,8 +2,10 @@ import type { ConsumerInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
 import { redrivesOf } from '../../core/dead-letter';
 import { placeId } from '../../core/event-id';
-import { durableOfRetry, eventNameOf, retryStream } from '../../core/names';
+import { matches } from '../../core/event-name';
+import { durableOfRetry, eventNameOf, eventSubject, NO_NAME, retryStream } from '../../core/names';
 import type { Failure, Settlement } from '../../core/settlement';
+import { isSubject } from '../../core/subject';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
 import { millisOf, type AckInfo } from './ack-subject';
 import type { CrashGuard } from './crash-guard';
@@ -15,6 +17,11 @@ import { GIVE_UP, HAND_BACK, HAND_BACKS, type Position, type PullSource } from '
 
 /** Milliseconds until a handler that is paused or full is tried again. */
 const CROWDED_RETRY = 5000;
+
+/** How often an event whose name this version does not take is handed back for about a second: another version is likely to get it next. */
+const QUICK_HAND_BACKS = 10;
+/** Milliseconds. With a constant, the server's rotation can offer it to the same instance each time. */
+const quickHandBack = (): number => 500 + Math.random() * 1000;
 
 export interface BoundHandler {
   readonly spec: SubscriptionSpec;
@@ -62,11 +69,14 @@ export class RetrySource implements PullSource {
       MAX_DEAD_LETTER_BLOCK,
     );
     const origin = originOf(raw, clusterId);
+    const isNamed = isSubject(origin.subject);
+    const subject = isNamed ? origin.subject : eventSubject(clusterId, NO_NAME);
     return {
       durable: durableOfRetry(clusterId, msg.subject),
       origin,
-      subject: origin.subject,
-      name: eventNameOf(clusterId, origin.subject),
+      isNamed,
+      subject,
+      name: eventNameOf(clusterId, subject),
       headers: raw.headers,
       body: raw.body,
       attempt: deliveries,
@@ -77,16 +87,22 @@ export class RetrySource implements PullSource {
   }
 
   async consume(delivery: Delivery, position: Position): Promise<Settlement> {
-    const { durable } = delivery as RedrivenDelivery;
+    const { durable, isNamed, name } = delivery as RedrivenDelivery;
     const bound = this.parts.handlers.get(durable);
-    if (bound !== undefined) {
+    // What has no name can only be for the handler it was sent to.
+    const takes = (pattern: string): boolean => !isNamed || pattern === name || matches(pattern, name);
+    if (bound?.spec.patterns.some(takes) === true) {
       const { spec, consumer, slots } = bound;
       if (slots.crowded) return { kind: 'retry', delay: CROWDED_RETRY };
       return slots.run(() => this.parts.crashGuard.run(spec, delivery, position, consumer));
     }
-    // Another instance, of another version, may have the handler; or, after a long time down, this one has it soon.
-    if (delivery.attempt <= HAND_BACKS) return { kind: 'retry', delay: HAND_BACK };
-    const message = `no instance of the service has had a handler for '${durable}' for ${GIVE_UP / 60_000} minutes`;
+    // Another instance, of another version, may take it; or, after a long time down, this one does soon.
+    const quick = bound === undefined ? 0 : QUICK_HAND_BACKS;
+    const isNew = Date.now() - millisOf(position.timestamp) < GIVE_UP;
+    if (isNew || delivery.attempt <= quick + HAND_BACKS)
+      return { kind: 'retry', delay: delivery.attempt <= quick ? quickHandBack() : HAND_BACK };
+    const what = bound === undefined ? `had a handler for '${durable}'` : `taken '${name}' for '${durable}'`;
+    const message = `no instance of the service has ${what} for ${GIVE_UP / 60_000} minutes`;
     return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
   }
 
@@ -128,6 +144,8 @@ interface Origin {
 interface RedrivenDelivery extends Delivery {
   readonly durable: string;
   readonly origin: Origin;
+  /** Its origin is a subject: it has the name of an event. */
+  readonly isNamed: boolean;
 }
 
 /** Where the event came from at first; it is told again if it fails again. */

@@ -141,13 +141,13 @@ describe('the dead-letter store of a memory broker', () => {
     await handler.subscription.stop(0);
     const elsewhere = await setup.app();
     await storeOf(elsewhere).redrive(letter as StoredDeadLetter, 1);
-    const successor = await Handler.bound(elsewhere, { patterns: ['order.paid'] });
+    const successor = await Handler.bound(elsewhere, { patterns: ['order.placed', 'order.paid'] });
     const other = await Handler.on(app, { durable: 'other' });
     await publish('b');
     await other.received(1);
     expect(successor.texts).toEqual([]);
     successor.subscription.start();
-    expect(await successor.received(1)).toEqual(['a']);
+    expect(await successor.received(2)).toEqual(['a', 'b']);
   });
 
   it('keeps redriven events to the concurrency and the limit of their handler', async () => {
@@ -188,6 +188,26 @@ describe('the dead-letter store of a memory broker', () => {
     expect(await handler.received(6)).toEqual(['a', 'b', 'a', 'b', 'a', 'a']);
     await store.redrive(b, 2);
     expect((await handler.received(7))[6]).toBe('b');
+  });
+
+  it('F66 keeps what no version takes for ten minutes, and gives it up then', async () => {
+    const handler = await failing();
+    await publish('a');
+    const [letter] = await lettersAfter(handler, 1);
+    await handler.subscription.stop(0);
+    const old = await Handler.on(app, { patterns: ['order.paid'] });
+    await storeOf(app).redrive(letter as StoredDeadLetter, 1);
+    for (let seconds = 0; seconds < 10 * 60;) {
+      await setup.clock.untilWaiting(1);
+      const step = seconds < 10 ? 1 : 30;
+      seconds += step;
+      expect(await storeOf(app).scan({ limit: 10 })).toHaveLength(1);
+      setup.clock.advance(step * 1000);
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    const [, again] = await storeOf(app).scan({ limit: 10 });
+    expect(again?.headers).toMatchObject({ 'Event-Failure-Reason': 'no_handler', 'Event-Redrives': '1' });
+    expect(old.deliveries).toEqual([]);
   });
 
   it('refuses what there is no durable for, naming it', async () => {
