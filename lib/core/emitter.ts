@@ -93,8 +93,8 @@ export class Emitter {
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   /** Of events that do not go to the transport on their own. */
   readonly #ways = new WeakMap<OutboundEvent, Deliver>();
-  /** Emits that a stage holds up before they reach the gate. */
-  readonly #preparing = new Set<Promise<unknown>>();
+  /** Emits that the gate does not count yet: a stage holds them up, or they wait for others. */
+  readonly #underWay = new Set<Promise<unknown>>();
   #lastSent: string | undefined;
 
   constructor(parts: EmitterParts) {
@@ -112,7 +112,7 @@ export class Emitter {
     const event = this.#outbound(name, data, options);
     const receipt = this.#publish(event);
     // Most reach the gate at once, which counts them.
-    if (this.#lastSent !== event.id) this.#prepare(receipt);
+    if (this.#lastSent !== event.id) void this.track(receipt);
     this.#lastSent = undefined;
     return receipt;
   }
@@ -120,9 +120,9 @@ export class Emitter {
   /** Resolves when no emit is under way. Each ends within `publishTimeout`, unless middleware or a custom transport holds it. */
   async settled(): Promise<void> {
     for (;;) {
-      if (this.#preparing.size > 0) await Promise.allSettled(this.#preparing);
+      if (this.#underWay.size > 0) await Promise.allSettled(this.#underWay);
       const idle = this.#parts.gate.idle();
-      if (idle === undefined && this.#preparing.size === 0) return;
+      if (idle === undefined && this.#underWay.size === 0) return;
       await idle;
     }
   }
@@ -159,14 +159,15 @@ export class Emitter {
         }
       }),
     );
-    this.#prepare(all);
-    return all;
+    return this.track(all);
   }
 
-  #prepare(emit: Promise<unknown>): void {
-    this.#preparing.add(emit);
-    const ended = (): void => void this.#preparing.delete(emit);
+  /** Makes `settled` wait for it. */
+  track<T>(emit: Promise<T>): Promise<T> {
+    this.#underWay.add(emit);
+    const ended = (): void => void this.#underWay.delete(emit);
     emit.then(ended, ended);
+    return emit;
   }
 
   #outbound(name: string, data: unknown, options: EmitOptions): OutboundEvent {

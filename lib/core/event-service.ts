@@ -112,7 +112,9 @@ export class EventService {
     if (this.#state === 'closed') throw new EventsError('closed', 'cannot emit: the event service is closed');
     const results = atomic
       ? await this.#emitter.emitTogether(events)
-      : await this.#emitWindowed(events, Math.min(window, this.#parts.pendingEmits.inFlight));
+      : await this.#emitter.track(
+          this.#emitWindowed(events, Math.min(window, this.#parts.pendingEmits.inFlight)),
+        );
     if (results.some((result) => result.status === 'rejected')) throw new EmitManyError(results);
     return results.map((result) => (result as PromiseFulfilledResult<EmitReceipt>).value);
   }
@@ -123,8 +125,11 @@ export class EventService {
     window: number,
   ): Promise<PromiseSettledResult<EmitReceipt>[]> {
     const results: PromiseSettledResult<EmitReceipt>[] = [];
-    const emit = ({ name, data, options }: EventToEmit): Promise<EmitReceipt> =>
-      this.emit(name, data, options);
+    // Also those whose turn comes while the service drains: what has begun is not left half done.
+    const emit = ({ name, data, options = {} }: EventToEmit): Promise<EmitReceipt> => {
+      assertEventName(name);
+      return this.#emitter.emit(name, data, options);
+    };
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < events.length) {

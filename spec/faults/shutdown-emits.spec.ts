@@ -285,6 +285,15 @@ describe('F33 a shutdown is bounded', () => {
     expect(await emitted).toMatchObject([{ duplicate: false }, [{ duplicate: false }]]);
     expect(await nats.stored()).toHaveLength(2);
   });
+
+  it('and an emitMany that has begun is stored to its end', async () => {
+    const service = await nats.service();
+    const events = Array.from({ length: 20 }, (_, data) => ({ name: 'order.placed', data }));
+    const emitted = service.emitMany(events, { window: 1 });
+    await service.drain();
+    expect(await emitted).toHaveLength(20);
+    expect(await nats.stored()).toHaveLength(20);
+  });
 });
 
 describe('F33 SIGTERM', () => {
