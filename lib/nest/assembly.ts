@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import type { HttpAdapterHost, LazyModuleLoader, ModuleRef, ModulesContainer } from '@nestjs/core';
 import type { EventService } from '../core/event-service';
+import { steadyLogger } from '../core/logger';
 import type { EventMiddleware } from '../core/middleware';
 import type { Correlation } from '../middleware';
 import { StrategyBinder } from './bridge/strategy-binder';
@@ -66,7 +67,7 @@ export class Assembly {
   }
 
   binder(service: EventService): EventBinder {
-    return new EventBinder(service, this.#options, this.application);
+    return new EventBinder(service, this.#options, this.application, steadyLogger(this.#logger));
   }
 
   /** One for the application: it tells strategies of itself. */

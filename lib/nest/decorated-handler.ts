@@ -47,6 +47,8 @@ export class DecoratedHandler implements HandlerPlace, IdentifiedHandler {
   /** Where it is, for messages. */
   describe(): string {
     const { type, module } = this.owner;
-    return `${type.name}.${this.methodName} of module ${module.metatype.name}`;
+    const name: unknown = type.name;
+    const className = typeof name === 'string' && name !== '' ? name : 'anonymous class';
+    return `${className}.${this.methodName} of module ${module.metatype.name}`;
   }
 }

@@ -18,11 +18,44 @@ export interface DecoratedMethod<T> {
   readonly discoveredMethod: { readonly methodName: string; readonly handler: Method };
 }
 
+/** A method that has the metadata, although the function that is called now has not. */
+export interface RestoredMethod {
+  readonly name: string;
+  /** Carries the metadata. */
+  readonly method: Method;
+}
+
+/** Gives the methods of a class whose functions lost their metadata. */
+export type Restore = (prototype: object) => readonly RestoredMethod[];
+
+const NOTHING_LOST: Restore = () => [];
+
 /** Tells of the methods of providers and controllers of these modules that have metadata at `key`. Reads only. */
-export function decoratedMethods<T>(key: string | symbol, modules: readonly Module[], found: Found<T>): void {
+export function decoratedMethods<T>(
+  key: string | symbol,
+  modules: readonly Module[],
+  found: Found<T>,
+  restore: Restore = NOTHING_LOST,
+): void {
   const { makers, scoped } = wrappersOf(modules);
-  ofInstances(key, makers, found);
-  for (const { wrapper, module } of scoped) ofScoped(key, wrapper, module, found);
+  ofInstances(key, makers, found, restore);
+  for (const { wrapper, module } of scoped) ofScoped(key, wrapper, module, found, restore);
+}
+
+function withRestored<T>(
+  key: string | symbol,
+  methods: readonly DecoratedMethod<T>[],
+  restored: readonly RestoredMethod[],
+): readonly DecoratedMethod<T>[] {
+  if (restored.length === 0) return methods;
+  const names = new Set(restored.map(({ name }) => name));
+  return [
+    ...methods.filter(({ discoveredMethod }) => !names.has(discoveredMethod.methodName)),
+    ...restored.map(({ name, method }) => ({
+      meta: Reflect.getMetadata(key, method) as T,
+      discoveredMethod: { methodName: name, handler: method },
+    })),
+  ];
 }
 
 /**
@@ -53,13 +86,21 @@ const isMethod = (prototype: object, name: string): boolean =>
 const SCANNER = { getAllMethodNames: methodNames } as unknown as MetadataScanner;
 
 /** Each instance is looked through once, whatever it is provided as: an alias (`useExisting`) shows it a second time. */
-function ofInstances<T>(key: string | symbol, makers: ReadonlyMap<object, Maker>, found: Found<T>): void {
+function ofInstances<T>(
+  key: string | symbol,
+  makers: ReadonlyMap<object, Maker>,
+  found: Found<T>,
+  restore: Restore,
+): void {
   // Without the modules: it would describe all of their providers, with a promise for each, to find the same instances.
   const discovery = new DiscoveryService(new Map() as ModulesContainer, SCANNER);
   makers.forEach(({ wrapper, module }, instance) => {
-    const methods = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
+    const prototype = Object.getPrototypeOf(instance) as { constructor: Type } | null;
+    if (prototype === null) return;
+    const marked = discovery.classMethodsWithMetaAtKey<T>({ instance } as DiscoveredClass, key);
+    const methods = withRestored(key, marked, restore(prototype));
     if (methods.length === 0) return;
-    const type = (Object.getPrototypeOf(instance) as { constructor: Type }).constructor;
+    const type = prototype.constructor;
     found({ wrapper, module, type, instance }, methods);
   });
 }
@@ -70,26 +111,35 @@ function ofScoped<T>(
   wrapper: InstanceWrapper<object>,
   module: Module,
   found: Found<T>,
+  restore: Restore,
 ): void {
   if (wrapper.isAlias) return;
-  if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module);
+  if (wrapper.isNotMetatype) return refuseMade(key, wrapper, module, restore);
   const type = wrapper.metatype as Type | null;
   const prototype = type?.prototype as Record<string, Method> | undefined;
   if (type === null || prototype === undefined || wrapper.inject != null) return;
-  const methods = methodNames(prototype).flatMap((methodName) => {
+  const marked = methodNames(prototype).flatMap((methodName) => {
     const handler = prototype[methodName] as Method;
     const meta = Reflect.getMetadata(key, handler) as T | undefined;
     return meta === undefined ? [] : { meta, discoveredMethod: { methodName, handler } };
   });
+  const methods = withRestored(key, marked, restore(prototype));
   if (methods.length > 0) found({ wrapper, module, type }, methods);
 }
 
 /** What a factory makes for each event is not known before there is one: handlers in it would be passed over in silence. */
-function refuseMade(key: string | symbol, { token }: InstanceWrapper, module: Module): void {
+function refuseMade(
+  key: string | symbol,
+  { token }: InstanceWrapper,
+  module: Module,
+  restore: Restore,
+): void {
   const prototype = (typeof token === 'function' ? token.prototype : undefined) as
     Record<string, object> | undefined;
   const names = prototype === undefined ? [] : methodNames(prototype);
-  const name = names.find((each) => Reflect.hasMetadata(key, prototype?.[each] as object));
+  const name =
+    names.find((each) => Reflect.hasMetadata(key, prototype?.[each] as object)) ??
+    (prototype === undefined ? undefined : restore(prototype)[0]?.name);
   if (name === undefined) return;
   const type = (token as Type).name;
   throw new EventsConfigurationError(

@@ -2,6 +2,7 @@ import type { Module } from '@nestjs/core/injector/module';
 import type { EventHandler } from '../core/event-map';
 import type { EventService } from '../core/event-service';
 import type { HandlerDefinition } from '../core/handler-definition';
+import type { EventsLogger } from '../core/logger';
 import type { Failed, MaybePromise } from '../core/promises';
 import type { Application } from './assembly';
 import type { DecoratedHandler } from './decorated-handler';
@@ -14,7 +15,7 @@ import type { ResolvedOptions } from './options/resolve-options';
 /** Subscribes what the explorer finds: when the application has started, and whenever it loads a module later. */
 export class EventBinder {
   readonly #modules: LazyModules;
-  readonly #explorer = new EventExplorer();
+  readonly #explorer: EventExplorer;
   readonly #handlers: HandlerBinder;
   #started = false;
 
@@ -22,7 +23,9 @@ export class EventBinder {
     private readonly service: EventService,
     { globalEnhancers, guardDenied }: ResolvedOptions,
     { moduleRef, modules, loader }: Application,
+    logger: EventsLogger,
   ) {
+    this.#explorer = new EventExplorer((message) => logger.warn(message));
     // Nest keeps the enhancers of the application where only the container leads to.
     const globals = globalEnhancers ? moduleRef['container'].applicationConfig : undefined;
     this.#handlers = new HandlerBinder(new EnhancerResolver(globals), guardDenied, EVENT_VIEW);

@@ -6,6 +6,7 @@ import {
 } from '@nestjs/microservices/constants';
 import { PatternHandler } from '@nestjs/microservices/enums/pattern-handler.enum';
 import { EventsConfigurationError } from '../../core/errors';
+import { doubtOf } from '../class-names';
 import { decoratedMethods } from '../decorated-methods';
 import type { HandlerPlace } from '../handler-binder';
 import type { EventsStrategy } from './events-strategy';
@@ -28,12 +29,20 @@ export function patternMethods(
   const found: PatternMethod[] = [];
   decoratedMethods<PatternHandler>(PATTERN_HANDLER_METADATA, [...modules], (owner, methods) => {
     if (!owner.module.controllers.has(owner.wrapper.token)) return;
+    const doubt = doubtOf(owner.type);
     for (const { meta: kind, discoveredMethod } of methods) {
       const { methodName, handler: method } = discoveredMethod;
       const transport = Reflect.getMetadata(TRANSPORT_METADATA, method) as typeof transportId;
       const forOther = transport !== undefined && transportId !== undefined && transport !== transportId;
       if (kind !== PatternHandler.EVENT || forOther) continue;
       const name = `${owner.type.name}.${methodName}`;
+      if (doubt?.certain) {
+        throw new EventsConfigurationError(
+          'pattern',
+          `the handler ${methodName} of a controller of module ${owner.module.metatype.name} has a durable named after its class, which ` +
+            `${doubt.reason}: let the bundler keep class names (\`keepNames\`), or use @OnEvent with a \`name\``,
+        );
+      }
       const patterns = (Reflect.getMetadata(PATTERN_METADATA, method) as unknown[]).map((pattern) => {
         if (typeof pattern === 'string')
           return pattern.startsWith(prefix) ? pattern.slice(prefix.length) : pattern;
