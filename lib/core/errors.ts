@@ -10,6 +10,8 @@ export const EVENTS_ERROR_CODES = [
   'connection_failed',
   'unsupported_server',
   'jetstream_unavailable',
+  'jetstream_refused',
+  'server_limit',
   'stream_mismatch',
   'consumer_mismatch',
   'invalid_pattern',

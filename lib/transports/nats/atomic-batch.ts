@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from 'node:crypto';
 import type { JetStreamManager } from 'nats';
 import { EventsError } from '../../core/errors';
+import { apiErrorCode } from './api';
 import type { NatsLink } from './connection';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
@@ -12,6 +13,12 @@ import type { OutboundMessage, PublishReceipt } from '../../core/transport';
 const MAX_BATCH = 1000;
 /** Server error: one of the messages is stored already, so that nothing of the batch was. */
 const DUPLICATE_IN_BATCH = 10201;
+/** Server error: the subject is not at the expected sequence. */
+const WRONG_LAST_SEQUENCE = 10071;
+const MESSAGE_NOT_FOUND = 10037;
+const NEVER_REACHED = String(Number.MAX_SAFE_INTEGER);
+/** Milliseconds in which a stored batch must be found. */
+const FIND_TIMEOUT = 5000;
 
 /** Bytes that belonging to a batch takes in the headers of each, at most. */
 export const BATCH_HEADERS = 128;
@@ -71,6 +78,8 @@ export async function publishAtomically(
         stream,
         timeout,
         batch: {
+          id: `${batchId}-`,
+          size: messages.length,
           subjects: new Set(messages.map((message) => subject(message.name))),
           // Each try is a batch of its own at the server, which may still wait for the rest of an earlier one.
           encode: () => encode(messages, `${batchId}-${randomUUID().slice(0, 8)}`, subject),
@@ -80,12 +89,20 @@ export async function publishAtomically(
     return receipts(ack.sequence, false);
   } catch (error) {
     if (!(error instanceof EventsError) || error.serverCode !== DUPLICATE_IN_BATCH) throw error;
-    const stored = await sequenceOf(jsm, stream, subject(name), batchId, messages.length);
+    const stored = await find(publisher, jsm, stream, messages, subject(name), batchId);
+    if (stored === 'unknown') {
+      const message = `the batch was refused because it holds ids that are stored, and whether it is the stored batch could not be found out: emit it again with the same ids`;
+      throw new EventsError('publish_unconfirmed', message, {
+        cause: error,
+        serverCode: DUPLICATE_IN_BATCH,
+        retryable: true,
+      });
+    }
     if (stored !== undefined) return receipts(stored, error.code !== 'publish_unconfirmed');
-    if (error.code === 'publish_unconfirmed') throw error;
     throw new EventsError(
       'publish_rejected',
-      'an event of the batch has the id of one that is stored already, or of another of the batch: nothing of this try was stored',
+      'an event of the batch has the id of an event that was stored before, on its own or in another batch, or of another ' +
+        'event of the batch: nothing of this batch was stored; emit it with new ids, or without the events that are stored',
       { cause: error, serverCode: DUPLICATE_IN_BATCH },
     );
   }
@@ -112,17 +129,34 @@ const encode = (
     return { subject: subject(name), header, body, bodyLength: body.length };
   });
 
-/** Where the last event of the batch is stored, if it is the last of its subject; else nothing is known. */
-async function sequenceOf(
+/**
+ * The sequence of the batch's last event, if this batch is stored.
+ *
+ * Only the server can find an id: it answers a publish of one that it has with its sequence. What is published here can never
+ * be stored, because it expects its subject at a sequence that no stream reaches.
+ */
+async function find(
+  publisher: StreamPublisher,
   jsm: JetStreamManager,
   stream: string,
+  messages: readonly OutboundMessage[],
   subject: string,
   batchId: string,
-  count: number,
-): Promise<number | undefined> {
-  const found = await jsm.streams.getMessage(stream, { last_by_subj: subject }).catch(() => undefined);
-  const isOurs =
-    found?.header.get('Nats-Batch-Id').startsWith(`${batchId}-`) === true &&
-    found.header.get('Nats-Batch-Sequence') === String(count);
-  return isOurs ? found.seq : undefined;
+): Promise<number | 'unknown' | undefined> {
+  const { messageId } = messages.at(-1) as OutboundMessage;
+  const header = encodeHeaders({ 'Nats-Expected-Last-Subject-Sequence': NEVER_REACHED }, messageId);
+  try {
+    const { sequence } = await publisher.publish(
+      { subject, header, body: '', bodyLength: 0 },
+      { stream, timeout: FIND_TIMEOUT },
+    );
+    const { header: headers } = await jsm.streams.getMessage(stream, { seq: sequence });
+    const isOurs =
+      headers.get('Nats-Batch-Id').startsWith(`${batchId}-`) &&
+      headers.get('Nats-Batch-Sequence') === String(messages.length);
+    return isOurs ? sequence : undefined;
+  } catch (error) {
+    const code = apiErrorCode(error);
+    return code === WRONG_LAST_SEQUENCE || code === MESSAGE_NOT_FOUND ? undefined : 'unknown';
+  }
 }

@@ -86,7 +86,7 @@ export class Durables {
    * @throws EventsError `duplicate_handler`, `consumer_mismatch`, `permission_denied`, `jetstream_unavailable`
    */
   async ensure(spec: SubscriptionSpec): Promise<ConsumerInfo> {
-    return until(this.#timeout, `durable '${spec.durable}'`, async () => {
+    return until(this.#timeout, this.#nameOf(spec), async () => {
       const known = await this.#list();
       const found = known.get(spec.durable);
       if (found !== undefined) {
@@ -110,19 +110,22 @@ export class Durables {
       fromSequence === undefined
         ? this.#start(spec.startFrom)
         : { deliver_policy: DeliverPolicy.StartSequence, opt_start_seq: fromSequence };
-    return until(this.#timeout, `broadcast consumer of '${spec.durable}'`, () =>
-      this.#jsm.consumers.add(this.#clusterId, {
-        name,
-        inactive_threshold: nanos(BROADCAST_INACTIVE),
-        ...this.#config(spec),
-        ...start,
-      }),
+    return until(
+      this.#timeout,
+      `the broadcast consumer of handler '${spec.handler}' on stream '${this.#clusterId}'`,
+      () =>
+        this.#jsm.consumers.add(this.#clusterId, {
+          name,
+          inactive_threshold: nanos(BROADCAST_INACTIVE),
+          ...this.#config(spec),
+          ...start,
+        }),
     );
   }
 
   /** Creates a lost durable again, from a stream sequence. */
   async recreate(spec: SubscriptionSpec, fromSequence: number): Promise<ConsumerInfo> {
-    return until(this.#timeout, `durable '${spec.durable}'`, async () => {
+    return until(this.#timeout, this.#nameOf(spec), async () => {
       try {
         return await this.#jsm.consumers.add(this.#clusterId, {
           durable_name: spec.durable,
@@ -151,7 +154,7 @@ export class Durables {
       filter_subject: `${stream}.${name}.>`,
       metadata: { [META_APP]: app },
     };
-    return until(this.#timeout, `durable '${name}'`, async () => {
+    return until(this.#timeout, `durable '${name}' for redriven events on stream '${stream}'`, async () => {
       const info = await this.#jsm.consumers.add(stream, config).catch((error: unknown) => {
         if (apiErrorCode(error) !== CONSUMER_EXISTS) throw error;
         return this.#jsm.consumers.info(stream, name);
@@ -219,6 +222,10 @@ export class Durables {
       ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
       metadata: { [META_APP]: spec.app, [META_HANDLER]: spec.handler },
     };
+  }
+
+  #nameOf({ durable, handler }: SubscriptionSpec): string {
+    return `durable '${durable}' of handler '${handler}' on stream '${this.#clusterId}'`;
   }
 
   #start(from: SubscriptionSpec['startFrom']): Partial<ConsumerConfig> {

@@ -14,6 +14,7 @@ import type {
   TransportStatus,
   TransportSubscription,
 } from '../../core/transport';
+import { eventsErrorOf, mapped } from './api';
 import { assertBatch, BATCH_HEADERS, publishAtomically } from './atomic-batch';
 import { NatsLink } from './connection';
 import { CoreSubscription } from './core-subscription';
@@ -75,7 +76,7 @@ export class NatsTransport implements EventTransport {
       else this.#deadLettersOfOthers = await deadLettersOfOthers(this.#jetStreamParts);
     } catch (error) {
       await this.close();
-      throw error;
+      throw eventsErrorOf(error, 'the streams of the cluster');
     }
   }
 
@@ -107,7 +108,11 @@ export class NatsTransport implements EventTransport {
     return publishAtomically(this.#publisherOf(), jsm, messages, { stream: clusterId, subject, timeout });
   }
 
-  async subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
+  subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
+    return mapped(`the subscription of handler '${spec.handler}'`, () => this.#subscribe(spec, consumer));
+  }
+
+  async #subscribe(spec: SubscriptionSpec, consumer: Consumer): Promise<TransportSubscription> {
     if (this.#closed)
       throw new EventsError('closed', `cannot subscribe '${spec.handler}': the transport is closed`);
     const slots = new HandlerSlots(spec.concurrency);
@@ -144,7 +149,9 @@ export class NatsTransport implements EventTransport {
   async orphans(): Promise<Orphan[]> {
     if (this.#jetStream === undefined) return [];
     const { durables } = await this.#jetStream;
-    return durables.orphans(this.#options.app, this.#redeliveries.durables);
+    return mapped(`the durables of stream '${this.#options.clusterId}'`, () =>
+      durables.orphans(this.#options.app, this.#redeliveries.durables),
+    );
   }
 
   status(): TransportStatus {

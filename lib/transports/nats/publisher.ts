@@ -1,11 +1,12 @@
-import { createInbox, type NatsError } from 'nats';
+import { createInbox, NatsError } from 'nats';
 import type { ReceivedMessage } from './received-message';
-import { EventsError } from '../../core/errors';
+import { EventsError, type EventsErrorCode, type EventsErrorOptions } from '../../core/errors';
 import { ownText } from '../../core/text';
-import { TRANSIENT } from './api';
+import { jetStreamProblem } from './api';
 import type { NatsLink } from './connection';
 import { statusOf } from './header-block';
 import { NumberMap } from './number-map';
+import { judge } from './server-errors';
 import type { WireMessage } from './wire-message';
 
 /** The client's default is 5 s; a shorter one re-sends sooner, which the message id makes harmless. */
@@ -22,6 +23,9 @@ export interface PublishTarget {
   readonly timeout: number;
   /** For a batch, whose tries must not be confused. */
   readonly batch?: {
+    /** What the id of each try begins with, and the number of its messages: an acknowledgement names both. */
+    readonly id: string;
+    readonly size: number;
     readonly subjects: ReadonlySet<string>;
     /** All of it, this message last, for one try. */
     readonly encode: () => readonly WireMessage[];
@@ -31,7 +35,7 @@ export interface PublishTarget {
 export interface StreamAck {
   readonly stream: string;
   readonly sequence: number;
-  /** The stream had it before. A duplicate of a re-try is our own earlier try, and none. */
+  /** The stream had it before this publish. A duplicate of an earlier try of this publish is none. */
   readonly duplicate: boolean;
 }
 
@@ -42,8 +46,10 @@ class Pending {
   nextTry: number;
   /** The last try has had no answer so far. */
   awaiting = false;
-  /** Some try got no answer: the message may be stored. */
+  /** A try got no answer, or none that tells its outcome: the message may be stored. */
   unanswered = false;
+  /** The answer to the first try said that the id was there before it. */
+  known = false;
   problem = 'not connected to NATS';
 
   constructor(
@@ -60,12 +66,20 @@ class Pending {
   }
 }
 
+/** An answer as it came: nothing of it is certain. */
 interface PubAck {
-  readonly stream?: string;
-  readonly seq?: number;
-  readonly duplicate?: boolean;
-  readonly error?: { readonly code?: number; readonly err_code?: number; readonly description?: string };
+  readonly stream?: unknown;
+  readonly seq?: unknown;
+  readonly duplicate?: unknown;
+  /** Of a batch: its id, and how many of its messages are stored. */
+  readonly batch?: unknown;
+  readonly count?: unknown;
+  readonly error?: unknown;
 }
+
+/** Server error: an earlier publish of the id is being stored. */
+const ID_IN_PROCESS = 10158;
+const NO_STREAM = 'no stream answers';
 
 /**
  * Publishes to streams and waits for their acknowledgement, on an inbox of its own. An unknown outcome is tried again
@@ -75,6 +89,8 @@ export class StreamPublisher {
   readonly #link: NatsLink;
   readonly #prefix: string;
   readonly #pending = new NumberMap<Pending>();
+  /** Questions on their way: why a stream does not answer. */
+  readonly #diagnoses = new Map<string, Promise<string | undefined>>();
   #next = 0;
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
@@ -101,7 +117,7 @@ export class StreamPublisher {
   }
 
   /**
-   * @throws EventsError `publish_unconfirmed`, `no_stream`, `publish_rejected`, `permission_denied`
+   * @throws EventsError `publish_unconfirmed`, `no_stream`, `jetstream_unavailable`, `publish_rejected`, `permission_denied`
    */
   publish(message: WireMessage, target: PublishTarget): Promise<StreamAck> {
     if (this.#closed) return Promise.reject(new EventsError('closed', 'the transport is closed'));
@@ -127,15 +143,19 @@ export class StreamPublisher {
       for (const each of batch.slice(0, -1)) frames.publish(each);
       frames.publish(batch.at(-1) as WireMessage, reply);
     } catch (error) {
-      // The client throws for what can never be sent: a closed connection, a payload over the limit.
-      const cause = error as NatsError;
-      this.#settle(
-        entry,
-        new EventsError('publish_rejected', `cannot publish to ${message.subject}: ${cause.message}`, {
-          cause,
-        }),
-      );
+      this.#onUnsent(entry, error as Error);
     }
+  }
+
+  /** The client throws for a connection that is closed, and for what it can never send: a payload over the limit. */
+  #onUnsent(entry: Pending, cause: Error): void {
+    entry.awaiting = false;
+    if (cause instanceof NatsError && /^CONNECTION_/.test(cause.code)) {
+      entry.problem = 'the connection is closed';
+      return;
+    }
+    const message = `cannot publish to ${entry.message.subject}: ${cause.message}`;
+    this.#settle(entry, refusalOf(entry, 'publish_rejected', message, { cause }));
   }
 
   #onSweep(): void {
@@ -161,7 +181,7 @@ export class StreamPublisher {
       const entry = this.#pending.get(Number(msg.subject.slice(this.#prefix.length)));
       if (entry === undefined) return;
       if (msg.length === msg.headerLength) {
-        if (statusOf(msg).code === 503) this.#transient(entry, 'no stream answers');
+        if (statusOf(msg).code === 503) this.#tryAgain(entry, NO_STREAM);
         return;
       }
       this.#onAck(entry, ackIn(msg.dataText ?? msg.data.toString('utf8')));
@@ -173,27 +193,49 @@ export class StreamPublisher {
   #onAck(entry: Pending, ack: PubAck | null): void {
     // An error names the stream too; what does not is the answer of somebody else who listens.
     if (typeof ack !== 'object' || ack === null || ack.stream !== entry.target.stream) return;
-    if (typeof ack.error === 'object' && ack.error !== null) {
-      const { err_code: serverCode, description = 'no reason given' } = ack.error;
-      if (serverCode === undefined) return;
-      if (TRANSIENT.has(serverCode)) return this.#transient(entry, description);
-      const message = `the server refused '${entry.message.subject}': ${description} (${serverCode})`;
-      // An earlier try may have been stored before this refusal: then nobody knows.
-      const code = entry.unanswered ? 'publish_unconfirmed' : 'publish_rejected';
-      return this.#settle(entry, new EventsError(code, message, { serverCode, retryable: entry.unanswered }));
+    if (typeof ack.error === 'object' && ack.error !== null) return this.#onRefusal(entry, ack.error);
+    const { seq, duplicate } = ack;
+    if (typeof seq !== 'number' || !Number.isSafeInteger(seq) || seq < 1) {
+      // nats-server 2.10 says 0 of an id that is staged: whether it will be stored is not decided.
+      entry.known ||= duplicate === true && entry.tries === 1;
+      return this.#doubt(entry, 'the server acknowledged it without a sequence');
     }
-    if (typeof ack.seq !== 'number') return;
+    if (!isAckOf(entry.target, ack)) {
+      return this.#doubt(entry, 'the server did not acknowledge it as a batch');
+    }
     this.#pending.delete(entry.number);
     this.#link.refusals.lift('publish', entry.message.subject);
     entry.resolve({
       // Not the acknowledgement's own text: what is cut out of that keeps all that came with it.
       stream: entry.target.stream,
-      sequence: ack.seq,
-      duplicate: ack.duplicate === true && entry.tries === 1,
+      sequence: seq,
+      duplicate: duplicate === true && (entry.known || !entry.unanswered),
     });
   }
 
-  #transient(entry: Pending, problem: string): void {
+  #onRefusal(entry: Pending, error: { readonly err_code?: unknown; readonly description?: unknown }): void {
+    const { err_code: code, description } = error;
+    const said = `${typeof description === 'string' ? description : 'no reason given'} (${String(code)})`;
+    const judgement = judge(code, description);
+    if (judgement === 'never') {
+      const message = `the server refused '${entry.message.subject}': ${said}`;
+      return this.#settle(
+        entry,
+        refusalOf(entry, 'publish_rejected', message, { serverCode: code as number }),
+      );
+    }
+    entry.known ||= code === ID_IN_PROCESS && entry.tries === 1;
+    if (judgement === 'unknown') this.#doubt(entry, said);
+    else this.#tryAgain(entry, said);
+  }
+
+  /** An answer that does not tell whether the message is stored. */
+  #doubt(entry: Pending, problem: string): void {
+    entry.unanswered = true;
+    this.#tryAgain(entry, problem);
+  }
+
+  #tryAgain(entry: Pending, problem: string): void {
     entry.awaiting = false;
     entry.problem = problem;
     entry.nextTry = Date.now() + Math.min(FIRST_BACKOFF * 2 ** Math.min(entry.tries - 1, 10), LAST_BACKOFF);
@@ -203,31 +245,46 @@ export class StreamPublisher {
     for (const entry of this.#pending.values()) {
       if (entry.message.subject !== subject && entry.target.batch?.subjects.has(subject) !== true) continue;
       const message = `the server does not permit this service to publish to '${subject}'`;
-      // As with a refusal of the stream: an earlier try may have been stored.
-      const code = entry.unanswered ? 'publish_unconfirmed' : 'permission_denied';
-      this.#settle(entry, new EventsError(code, message, { retryable: entry.unanswered }));
+      this.#settle(entry, refusalOf(entry, 'permission_denied', message));
     }
   }
 
   #giveUp(entry: Pending, problem: string): void {
     const { subject } = entry.message;
-    const { stream, timeout } = entry.target;
-    const tried = `${timeout} ms, ${entry.tries} tries`;
-    const options = { retryable: true };
-    this.#settle(
-      entry,
-      entry.problem === 'no stream answers' && !entry.unanswered
+    const tried = triesOf(entry);
+    if (entry.problem === NO_STREAM && !entry.unanswered) return void this.#giveUpUnstored(entry);
+    const message = `'${subject}' was not confirmed (${tried}): ${problem}; it may or may not be stored, emit it again with the same id`;
+    this.#settle(entry, new EventsError('publish_unconfirmed', message, { retryable: true }));
+  }
+
+  /** Nobody took it: JetStream is off, or no stream takes the subject. */
+  async #giveUpUnstored(entry: Pending): Promise<void> {
+    if (!this.#pending.delete(entry.number)) return;
+    const { subject } = entry.message;
+    const { stream } = entry.target;
+    const tried = triesOf(entry);
+    const problem = await this.#whyUnstored(stream);
+    entry.reject(
+      problem === undefined
         ? new EventsError(
             'no_stream',
             `no stream takes '${subject}' (${tried}); is stream '${stream}' there?`,
-            options,
+            { retryable: true },
           )
-        : new EventsError(
-            'publish_unconfirmed',
-            `'${subject}' was not confirmed (${tried}): ${problem}; it may or may not be stored, emit it again with the same id`,
-            options,
-          ),
+        : new EventsError('jetstream_unavailable', `'${subject}' is not stored (${tried}): ${problem}`, {
+            retryable: true,
+          }),
     );
+  }
+
+  /** One question for all that are given up at the same time. */
+  #whyUnstored(stream: string): Promise<string | undefined> {
+    if (this.#closed || !this.#link.connected) return Promise.resolve(undefined);
+    const known = this.#diagnoses.get(stream);
+    if (known !== undefined) return known;
+    const diagnosis = jetStreamProblem(this.#link.nc, stream).finally(() => this.#diagnoses.delete(stream));
+    this.#diagnoses.set(stream, diagnosis);
+    return diagnosis;
   }
 
   #settle(entry: Pending, error: EventsError): void {
@@ -244,6 +301,25 @@ export class StreamPublisher {
     for (const entry of this.#pending.values()) this.#giveUp(entry, 'the transport was closed');
   }
 }
+
+/** A refusal for good, unless an earlier try may have been stored: then nobody knows. */
+function refusalOf(
+  { unanswered, message }: Pending,
+  code: EventsErrorCode,
+  reason: string,
+  options: EventsErrorOptions = {},
+): EventsError {
+  if (!unanswered) return new EventsError(code, reason, options);
+  const hint = `an earlier try may have stored '${message.subject}': emit it again with the same id`;
+  return new EventsError('publish_unconfirmed', `${reason}; ${hint}`, { ...options, retryable: true });
+}
+
+const triesOf = ({ target, tries }: Pending): string => `${target.timeout} ms, ${tries} tries`;
+
+/** A server that knows no batches stores their messages one by one, and acknowledges the last. */
+const isAckOf = ({ batch }: PublishTarget, ack: PubAck): boolean =>
+  batch === undefined ||
+  (typeof ack.batch === 'string' && ack.batch.startsWith(batch.id) && ack.count === batch.size);
 
 /** As servers write nearly all of them. */
 const PLAIN_ACK = /^\{"stream":"([\w-]+)", ?"seq":(\d{1,15})\}$/;

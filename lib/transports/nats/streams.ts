@@ -10,7 +10,8 @@ import {
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
 import { deadLetterStream, retryStream } from '../../core/names';
-import { apiErrorCode, serverCodeOf, STREAM_NOT_FOUND, TRANSIENT, until } from './api';
+import { textOf } from '../../core/thrown';
+import { apiErrorCode, isPassing, serverCodeOf, STREAM_NOT_FOUND, until } from './api';
 import type { NatsStreamLimits, NatsStreamOptions, NatsTransportOptions } from './options';
 
 const STREAM_NAME_IN_USE = 10058;
@@ -121,13 +122,7 @@ async function provision(
           { cause: error, serverCode: SUBJECTS_OVERLAP },
         );
       }
-      const code = apiErrorCode(error);
-      if (code === undefined || TRANSIENT.has(code)) throw error;
-      throw new EventsError(
-        'stream_mismatch',
-        `the server does not create stream '${name}': ${(error as Error).message}; see the options in \`${option}\``,
-        { cause: error, ...serverCodeOf(error) },
-      );
+      throw refusedBy(error, `create stream '${name}'`, option);
     }
   });
 }
@@ -186,11 +181,23 @@ async function reconcile(
   options.logger.log(
     `stream '${name}' is widened: ${wider.map((key) => `${key} ${wanted.effective[key]}`).join(', ')}`,
   );
-  await jsm.streams.update(name, { ...config, ...changes });
+  await jsm.streams.update(name, { ...config, ...changes }).catch((error: unknown) => {
+    throw refusedBy(error, `widen stream '${name}'`, option);
+  });
   // Another service may have widened it in this moment too, from the same start, and have the last word.
   await new Promise((resolve) => setTimeout(resolve, SECOND_LOOK));
   return reconcile(jsm, { ...options, logger: quiet() }, await jsm.streams.info(name), shape, wanted, option);
 }
+
+/** A refusal of the server for good, which the options explain; anything else as it is. */
+const refusedBy = (error: unknown, action: string, option: string): unknown =>
+  apiErrorCode(error) === undefined || isPassing(error)
+    ? error
+    : new EventsError(
+        'stream_mismatch',
+        `the server does not ${action}: ${textOf(error)}; see the options in \`${option}\``,
+        { cause: error, ...serverCodeOf(error) },
+      );
 
 const CONFIG_KEYS = {
   storage: 'storage',

@@ -1,7 +1,7 @@
 import type { JetStreamManager, StreamInfo } from 'nats';
 import { deadLetterStream, retryStream } from '../../core/names';
 import { RecentDeadLetters } from '../../core/recent-dead-letters';
-import { apiErrorCode, STREAM_NOT_FOUND } from './api';
+import { apiErrorCode, isJetStreamOff, JETSTREAM_OFF_PROBLEM, STREAM_NOT_FOUND } from './api';
 import type { PullSubscription } from './pull-subscription';
 
 /** Milliseconds between two looks at the streams, and how many consumers are looked at each second. */
@@ -41,8 +41,9 @@ export class Watch {
         await this.#lookAtStreams(now);
       }
       await this.#lookAtConsumers();
-    } catch {
-      // Without an answer there is nothing to tell that the connection's own state does not.
+    } catch (error) {
+      // Of any other failure the connection's own state tells.
+      if (isJetStreamOff(error)) this.#problems = [JETSTREAM_OFF_PROBLEM];
     } finally {
       this.#looking = false;
     }
