@@ -1,6 +1,6 @@
 import { EventsError, type EventToEmit } from '@venta/events';
 import { fault } from '../support/fault-scene';
-import { eventually, Ledger } from '../support/fault-ledger';
+import { eventually } from '../support/fault-ledger';
 
 const refused = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error);
 

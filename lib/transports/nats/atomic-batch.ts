@@ -13,10 +13,9 @@ import type { OutboundMessage, PublishReceipt } from '../../core/transport';
 const MAX_BATCH = 1000;
 /** Server error: one of the messages is stored already, so that nothing of the batch was. */
 const DUPLICATE_IN_BATCH = 10201;
-/** Server error: the subject is not at the expected sequence. */
-const WRONG_LAST_SEQUENCE = 10071;
+/** Server error: the last message of the stream has another id than the expected one. */
+const WRONG_LAST_MESSAGE_ID = 10070;
 const MESSAGE_NOT_FOUND = 10037;
-const NEVER_REACHED = String(Number.MAX_SAFE_INTEGER);
 /** Milliseconds in which a stored batch must be found. */
 const FIND_TIMEOUT = 5000;
 
@@ -99,6 +98,7 @@ export async function publishAtomically(
       });
     }
     if (stored !== undefined) return receipts(stored, error.code !== 'publish_unconfirmed');
+    if (error.code === 'publish_unconfirmed') throw error;
     throw new EventsError(
       'publish_rejected',
       'an event of the batch has the id of an event that was stored before, on its own or in another batch, or of another ' +
@@ -132,8 +132,9 @@ const encode = (
 /**
  * The sequence of the batch's last event, if this batch is stored.
  *
- * Only the server can find an id: it answers a publish of one that it has with its sequence. What is published here can never
- * be stored, because it expects its subject at a sequence that no stream reaches.
+ * Only the server can find an id: it answers a publish of one that it has with its sequence. The message published here can never
+ * be stored, because it expects an id that no message has before it. The server looks for duplicates before it checks that
+ * expectation, and after it checks an expected sequence.
  */
 async function find(
   publisher: StreamPublisher,
@@ -144,7 +145,7 @@ async function find(
   batchId: string,
 ): Promise<number | 'unknown' | undefined> {
   const { messageId } = messages.at(-1) as OutboundMessage;
-  const header = encodeHeaders({ 'Nats-Expected-Last-Subject-Sequence': NEVER_REACHED }, messageId);
+  const header = encodeHeaders({ 'Nats-Expected-Last-Msg-Id': randomUUID() }, messageId);
   try {
     const { sequence } = await publisher.publish(
       { subject, header, body: '', bodyLength: 0 },
@@ -157,6 +158,6 @@ async function find(
     return isOurs ? sequence : undefined;
   } catch (error) {
     const code = apiErrorCode(error);
-    return code === WRONG_LAST_SEQUENCE || code === MESSAGE_NOT_FOUND ? undefined : 'unknown';
+    return code === WRONG_LAST_MESSAGE_ID || code === MESSAGE_NOT_FOUND ? undefined : 'unknown';
   }
 }
