@@ -141,7 +141,7 @@ async function find(
   jsm: JetStreamManager,
   stream: string,
   messages: readonly OutboundMessage[],
-  subject: string,
+  subject: Subject,
   batchId: string,
 ): Promise<number | 'unknown' | undefined> {
   const { messageId } = messages.at(-1) as OutboundMessage;

@@ -1,6 +1,7 @@
 import type { Msg, NatsConnection } from 'nats';
 import { connect } from 'nats';
 import type { EventsError } from '../../../lib/core/errors';
+import { asSubject } from '../../../lib/core/subject';
 import { NatsLink } from '../../../lib/transports/nats/connection';
 import { encodeHeaders } from '../../../lib/transports/nats/header-block';
 import { type PublishTarget, type StreamAck, StreamPublisher } from '../../../lib/transports/nats/publisher';
@@ -87,7 +88,7 @@ describe('the answer to a publish', () => {
     await server.stop();
   });
 
-  const message = { subject: 'c.a', header: encodeHeaders({}), body: '1', bodyLength: 1 };
+  const message = { subject: asSubject('c.a'), header: encodeHeaders({}), body: '1', bodyLength: 1 };
   async function publish(
     said: typeof answers,
     more: Partial<PublishTarget> = {},
@@ -195,7 +196,12 @@ describe('the answer to a publish', () => {
   });
 
   it('F53 of a batch counts only if it names the batch and all of its messages', async () => {
-    const batch = { id: 'b-', size: 2, subjects: new Set(['c.a']), encode: () => [message, message] };
+    const batch = {
+      id: 'b-',
+      size: 2,
+      subjects: new Set([asSubject('c.a')]),
+      encode: () => [message, message],
+    };
     const ack = (more: object): string => JSON.stringify({ stream: 'c', seq: 7, ...more });
     const good = ack({ batch: 'b-1', count: 2 });
     for (const bad of [
