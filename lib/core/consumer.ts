@@ -101,7 +101,8 @@ function success({ counters, breaker }: ConsumerParts): Settlement {
 function failure(event: InboundEvent, error: unknown, parts: ConsumerParts): Settlement {
   const { counters, logger } = parts;
   counters.running--;
-  const settlement = settle(error, event.attempt, parts);
+  const { attempt, failures = attempt - 1 } = event.delivery;
+  const settlement = settle(error, failures + 1, parts);
   if (settlement.kind === 'retry') counters.retried++;
   else counters.deadLettered++;
   try {
@@ -112,7 +113,8 @@ function failure(event: InboundEvent, error: unknown, parts: ConsumerParts): Set
   return settlement;
 }
 
-function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerParts): Settlement {
+/** @param failures attempts that failed, this one included */
+function settle(error: unknown, failures: number, { retry, breaker }: ConsumerParts): Settlement {
   // By code, not by class: the error may come from another installed copy of this package.
   const code = error instanceof EventsError ? error.code : undefined;
   if (code === 'non_retryable') {
@@ -125,14 +127,14 @@ function settle(error: unknown, attempt: number, { retry, breaker }: ConsumerPar
     };
   }
   breaker?.failed();
-  if (attempt > retry.attempts) {
+  if (failures > retry.attempts) {
     if (breaker === undefined || breaker.closed)
       return { kind: 'dead-letter', failure: failureOf('attempts_exhausted', error) };
     return { kind: 'retry', delay: breaker.pause };
   }
   return {
     kind: 'retry',
-    delay: code === 'retry_after' ? (error as RetryAfterError).delay : retryDelay(retry, attempt),
+    delay: code === 'retry_after' ? (error as RetryAfterError).delay : retryDelay(retry, failures),
   };
 }
 

@@ -92,13 +92,21 @@ export function durableOfRetry(clusterId: string, subject: string): DurableName 
   return joinedDurable(sanitize(app), `x-${digest(place)}`) as DurableName;
 }
 
-/** Marks that a handler runs an event which may be killing its process. */
-export const runMarkSubject = (
+/**
+ * Where one process records its attempts at events of a durable that did not settle them: in the stream of re-deliveries, where no
+ * service asks for it, because no service's token begins with `_`.
+ * @param stream of the events
+ */
+export const attemptRecordSubject = (
   clusterId: string,
   durable: string,
-  sequence: number,
-  timestamp: string,
-): Subject => asSubject(`${deadLetterStream(clusterId)}-run.${durable}.${sequence}-${timestamp}`);
+  stream: string,
+  process: string,
+): Subject => asSubject(`${retryStream(clusterId)}._attempts.${durable}.${stream}.${process}`);
+
+/** The records of all processes. */
+export const attemptRecordFilter = (clusterId: string, durable: string, stream: string): string =>
+  `${retryStream(clusterId)}._attempts.${durable}.${stream}.*`;
 
 /** Of an event name, or of the pattern of a filter. @throws EventsError `invalid_event_name` */
 export const eventSubject = (clusterId: string, name: string): Subject => asSubject(`${clusterId}.${name}`);

@@ -44,10 +44,14 @@ export function mergeRetry(base: RetryPolicy, changes: Partial<RetryPolicy>): Re
   return Object.freeze(merged);
 }
 
-/** Milliseconds to wait after the failure of the given attempt (1 = the first). */
-export function retryDelay(policy: RetryPolicy, attempt: number, random: () => number = Math.random): number {
+/** Milliseconds to wait after so many attempts have failed. */
+export function retryDelay(
+  policy: RetryPolicy,
+  failures: number,
+  random: () => number = Math.random,
+): number {
   const grown =
-    policy.backoff === 'exponential' ? policy.delay * 2 ** Math.min(attempt - 1, 52) : policy.delay;
+    policy.backoff === 'exponential' ? policy.delay * 2 ** Math.min(failures - 1, 52) : policy.delay;
   const spread = 1 + policy.jitter * (2 * random() - 1);
   return Math.round(Math.min(grown, policy.maxDelay) * spread);
 }

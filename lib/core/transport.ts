@@ -38,6 +38,8 @@ export interface Delivery {
   readonly text?: string | undefined;
   /** 1 for the first delivery. */
   readonly attempt: number;
+  /** Earlier attempts of the handler that failed; the event is given up by these. Default: `attempt` - 1. */
+  readonly failures?: number | undefined;
   /** When the broker took the event, in milliseconds since the epoch. */
   readonly storedAt: number;
   /** Why the headers could not be read, if so: the event is undecodable. Default: they could. */

@@ -48,7 +48,7 @@ export interface Workers {
   /** Resolves when nothing is undelivered or in hands. */
   settled(durable: string, timeout?: number): Promise<void>;
   deadLetters(): Promise<StoredLetter[]>;
-  /** Marks that the crash guard has left. */
+  /** Records of attempts. */
   marks(): Promise<number>;
   /** Takes what is undelivered and hands it back, so many times: what rolling restarts do to waiting events. */
   handBack(durable: string, times: number): Promise<void>;
@@ -160,8 +160,8 @@ export function workers(defaults: Partial<WorkerOptions> = {}): Workers {
       return letters;
     },
     marks: async () => {
-      const stream = `${clusterId}-dlq`;
-      const { state } = await manager.streams.info(stream, { subjects_filter: `${stream}-run.>` });
+      const stream = `${clusterId}-retry`;
+      const { state } = await manager.streams.info(stream, { subjects_filter: `${stream}._attempts.>` });
       return Object.values(state.subjects ?? {}).reduce((sum, count) => sum + count, 0);
     },
     handBack: async (durable, times) => {

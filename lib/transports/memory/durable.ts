@@ -25,6 +25,7 @@ const HAND_ON = 30_000;
 interface Pending {
   readonly event: StoredEvent | RedrivenEvent;
   attempts: number;
+  failures: number;
   firstFailedAt: number | undefined;
   /** Since when, and how often, it was offered to versions of the handler that do not take its name. */
   handedOn: { readonly since: number; count: number } | undefined;
@@ -133,10 +134,11 @@ export class MemoryDurable extends WorkSource {
   private work(pending: Pending): Work {
     const { subject, name, headers, body, storedAt } = pending.event;
     const attempt = ++pending.attempts;
+    const failures = pending.failures === attempt - 1 ? undefined : pending.failures;
     const { stream, sequence } = this.originOf(pending.event);
     const fallbackId = placeId(stream, sequence, storedAt);
     return {
-      delivery: { subject, name, headers, body, attempt, storedAt, fallbackId },
+      delivery: { subject, name, headers, body, attempt, failures, storedAt, fallbackId },
       settle: (outcome, host) => this.settle(pending, outcome, host),
     };
   }
@@ -149,6 +151,7 @@ export class MemoryDurable extends WorkSource {
         return this.handOn(pending, host);
       case 'retry':
         pending.handedOn = undefined;
+        pending.failures++;
         pending.firstFailedAt ??= host.clock.now();
         pending.cancelRetry = afterDelay(host, outcome.delay, () => this.redeliver(pending));
         return;
@@ -218,6 +221,7 @@ export class MemoryDurable extends WorkSource {
 const pendingOf = (event: StoredEvent | RedrivenEvent): Pending => ({
   event,
   attempts: 0,
+  failures: 0,
   firstFailedAt: undefined,
   handedOn: undefined,
   cancelRetry: undefined,

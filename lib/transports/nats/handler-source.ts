@@ -4,16 +4,14 @@ import { matches } from '../../core/event-name';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
+import type { AttemptRecords } from './attempt-records';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
 import { floorOf, type Durables } from './durables';
+import { HandOns } from './hand-ons';
 import type { HandlerSlots } from './handler-slots';
 import { StreamDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, HAND_BACKS, type Handling, type Position, type PullSource } from './pull-source';
-
-/** Another instance that knows the event is likely to get it next; milliseconds, and how often. */
-const QUICK_HAND_BACK = 1000;
-const QUICK_HAND_BACKS = 10;
+import { GIVE_UP, type Handling, type Position, type PullSource } from './pull-source';
 
 /** The events of one handler, from the event stream. */
 export class HandlerSource implements PullSource {
@@ -21,6 +19,8 @@ export class HandlerSource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
+  readonly #handOns = new HandOns();
+  #attempts: AttemptRecords | undefined = undefined;
 
   constructor(
     readonly stream: string,
@@ -44,16 +44,24 @@ export class HandlerSource implements PullSource {
     // The durable takes what any version of the handler asked for.
     const { name } = delivery;
     if (!this.spec.patterns.some((pattern) => pattern === name || matches(pattern, name)))
-      return Promise.resolve(this.#handBack(delivery));
+      return Promise.resolve(this.#handOn(delivery, handling));
     const { crashGuard } = this.parts;
     if (this.slots.tryEnter()) {
-      if (crashGuard.tryEnter(this.spec, delivery)) {
+      if (crashGuard.tryEnter(delivery)) {
         handling.leave = this.#leave;
+        handling.attempts = this.#records;
         return this.handle(delivery);
       }
-      this.slots.leave();
+      handling.leave = this.slots.leave;
+      return crashGuard.run(this.#records, delivery, handling, this.handle);
     }
-    return this.slots.run(() => crashGuard.run(this.spec, delivery, handling, this.handle));
+    return this.slots.run(() =>
+      Promise.resolve(crashGuard.run(this.#records, delivery, handling, this.handle)),
+    );
+  }
+
+  get #records(): AttemptRecords {
+    return (this.#attempts ??= this.parts.crashGuard.attemptsOf(this.spec, this.stream));
   }
 
   readonly #leave = (): void => {
@@ -61,10 +69,9 @@ export class HandlerSource implements PullSource {
     this.slots.leave();
   };
 
-  #handBack({ attempt, name }: Delivery): Settlement {
-    if (attempt <= QUICK_HAND_BACKS + HAND_BACKS) {
-      return { kind: 'retry', delay: attempt <= QUICK_HAND_BACKS ? QUICK_HAND_BACK : HAND_BACK };
-    }
+  #handOn({ name }: Delivery, position: Position): Settlement {
+    const delay = this.#handOns.next(position);
+    if (delay !== undefined) return { kind: 'retry', delay };
     const message = `no instance has handled '${name}' for ${GIVE_UP / 60_000} minutes, which '${this.spec.handler}' once asked for`;
     return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
   }
@@ -82,7 +89,21 @@ export class HandlerSource implements PullSource {
       firstFailedAt,
       ...position,
     });
-    if (failure.reason === 'crash_loop') await this.parts.crashGuard.forget(this.spec, position);
+    if (failure.reason === 'crash_loop') this.#records.settled(position);
+  }
+
+  async handBack(): Promise<void> {
+    await this.#records.handedBackAll();
+  }
+
+  settledTo(floor: number): void {
+    this.#records.settledTo(floor);
+    this.#handOns.settledTo(floor);
+  }
+
+  forget(): void {
+    this.#records.clear();
+    this.#handOns.settledTo(Infinity);
   }
 
   async recreate(fromSequence: number): Promise<string> {

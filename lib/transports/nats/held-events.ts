@@ -11,7 +11,6 @@ import type { Handling, PullSource } from './pull-source';
 const DEAD_LETTER_RETRY = 5000;
 /** Milliseconds (100 days): in nanoseconds still an exact number. */
 const MAX_DELAY = 8_640_000_000;
-const MAX_REMEMBERED_FAILURES = 50_000;
 const MAX_UNWRITTEN = 1000;
 /** Settlements that wait for the end of the turn of the event loop, and milliseconds that the first of them does. */
 const MAX_OUTBOX = 64;
@@ -41,8 +40,6 @@ export class HeldEvents {
   readonly #streamCreated: () => string;
   readonly #isCertain: () => boolean;
   readonly #held = new NumberMap<Held>();
-  /** First failure of events that wait for their next attempt, by sequence. */
-  readonly #failedAt = new Map<number, number>();
   /** Events that are given up and whose dead letter could not be written so far, by sequence. */
   readonly #unwritten = new Map<number, { readonly timestamp: string; readonly settlement: Settlement }>();
   readonly #late: LateSettlements;
@@ -93,6 +90,7 @@ export class HeldEvents {
       settled: false,
       payload: undefined,
       leave: undefined,
+      attempts: undefined,
       toldAt: now,
     };
     this.#held.set(sequence, held);
@@ -114,16 +112,15 @@ export class HeldEvents {
    */
   settle(held: Held, settlement: Settlement, stopping: boolean): Promise<void> | undefined {
     if (held.settled) return undefined;
+    const { attempts } = held;
     if (settlement.kind === 'ack') {
-      if (this.#failedAt.size > 0) this.#failedAt.delete(held.sequence);
+      if (attempts?.empty === false) attempts.settled(held);
       this.#finish(held, ACK);
     } else if (stopping) {
-      this.#finish(held, settlement.kind === 'retry' && settlement.delay > 0 ? nak(settlement.delay) : NAK);
+      const payload = settlement.kind === 'retry' && settlement.delay > 0 ? nak(settlement.delay) : NAK;
+      this.#finishAfter(attempts?.handedBack(held), held, payload);
     } else if (settlement.kind === 'retry') {
-      if (!this.#failedAt.has(held.sequence) && this.#failedAt.size < MAX_REMEMBERED_FAILURES) {
-        this.#failedAt.set(held.sequence, Date.now());
-      }
-      this.#finish(held, nak(settlement.delay));
+      this.#finishAfter(attempts?.failed(held, held.delivery.attempt), held, nak(settlement.delay));
     } else {
       return this.#deadLetter(held, settlement);
     }
@@ -145,13 +142,12 @@ export class HeldEvents {
   }
 
   handBackAll(): void {
-    for (const held of this.#held.values()) this.#finish(held, NAK);
+    for (const held of this.#held.values()) this.#finish(held, held.payload ?? NAK);
   }
 
   /** Everything up to this sequence is settled, by whomever. */
   settledTo(floor: number): void {
-    for (const each of [this.#failedAt, this.#unwritten])
-      for (const sequence of each.keys()) if (sequence <= floor) each.delete(sequence);
+    for (const sequence of this.#unwritten.keys()) if (sequence <= floor) this.#unwritten.delete(sequence);
   }
 
   /** The stream was made anew and counts from one: an old settlement would hit another event. */
@@ -159,7 +155,6 @@ export class HeldEvents {
     for (const held of this.#held.values()) held.settled = true;
     this.#held.clear();
     this.#outbox = [];
-    this.#failedAt.clear();
     this.#unwritten.clear();
   }
 
@@ -176,10 +171,10 @@ export class HeldEvents {
 
   /** Stored and confirmed first, ended at the broker second: after a crash in between it is written again, once. */
   async #deadLetter(held: Held, settlement: Settlement & { readonly failure: Failure }): Promise<void> {
-    const { delivery, sequence, timestamp } = held;
+    const { delivery, sequence, timestamp, attempts } = held;
     const { failure } = settlement;
     const firstFailedAt =
-      this.#failedAt.get(sequence) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
+      attempts?.firstFailedAt(held) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
     try {
       await this.#source.deadLetter(delivery, failure, held, firstFailedAt);
     } catch (error) {
@@ -195,8 +190,15 @@ export class HeldEvents {
     }
     this.#problem = undefined;
     this.#unwritten.delete(sequence);
-    this.#failedAt.delete(sequence);
+    attempts?.settled(held);
     this.#finish(held, TERM);
+  }
+
+  /** The server delivers the event again, elsewhere perhaps, only when its attempt is on record. */
+  #finishAfter(recorded: Promise<void> | undefined, held: Held, payload: string): void {
+    if (recorded === undefined) return this.#finish(held, payload);
+    held.payload = payload;
+    void recorded.then(() => this.#finish(held, payload));
   }
 
   #finish(held: Held, payload: string): void {

@@ -39,10 +39,10 @@ export class JetStream {
     readonly batches: boolean,
   ) {
     const { options, publisher, link, inboxPrefix } = parts;
-    const { clusterId, connectTimeout: timeout, publishTimeout, ackWait, logger } = options;
+    const { clusterId, connectTimeout: timeout, ackWait, logger } = options;
     this.durables = new Durables(jsm, clusterId, lastSequence, timeout, ackWait);
     this.deadLetters = deadLettersOf(parts);
-    this.crashGuard = new CrashGuard(publisher, jsm, clusterId, publishTimeout, logger);
+    this.crashGuard = new CrashGuard(publisher, jsm, clusterId, logger);
     const { durables } = this;
     this.store = new NatsDeadLetterStore({
       link,

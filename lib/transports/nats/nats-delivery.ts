@@ -18,6 +18,8 @@ export class NatsDelivery implements Delivery {
   #headers: EventHeaders | undefined = undefined;
   #body: Uint8Array | undefined = undefined;
   #malformed = false;
+  /** Set before the event runs, where it was delivered before. */
+  failures: number | undefined = undefined;
 
   /** @param fallbackId default: a random one */
   constructor(

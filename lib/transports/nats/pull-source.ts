@@ -2,6 +2,7 @@ import type { ReceivedMessage } from './received-message';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
+import type { AttemptRecords } from './attempt-records';
 
 /** Milliseconds for which an event without a handler here waits for another instance, and after which none is expected. */
 export const HAND_BACK = 30_000;
@@ -20,6 +21,10 @@ export interface Position {
 export interface Handling extends Position {
   /** Called once when it has been handled, if it is set by then. */
   leave: (() => void) | undefined;
+  /** Where its failure is recorded; set when the handler is called. */
+  attempts?: AttemptRecords | undefined;
+  /** It was handed back, or settled. */
+  readonly settled?: boolean;
 }
 
 /** What a pull subscription consumes, and what it does with it: the events of a handler, or what was redriven. */
@@ -40,6 +45,12 @@ export interface PullSource {
   deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void>;
   /** Creates the lost consumer again from a stream sequence. @returns its name */
   recreate(fromSequence: number): Promise<string>;
+  /** Called before what still runs is handed back; when it resolves, no such attempt looks like the end of a process. */
+  handBack?(): Promise<void>;
+  /** Everything up to this sequence is settled, by whomever. */
+  settledTo?(floor: number): void;
+  /** The stream was made anew: what is known of its events means nothing any more. */
+  forget?(): void;
   /** Called when the subscription has stopped. */
   stopped?(consumer: string): Promise<void>;
 }

@@ -56,10 +56,14 @@ export class PullSubscription implements TransportSubscription {
         this.#pump();
       },
       goOn: () => this.#pump(),
-      settledTo: (floor) => this.#held.settledTo(floor),
+      settledTo: (floor) => {
+        this.#held.settledTo(floor);
+        source.settledTo?.(floor);
+      },
       forget: () => {
         this.#buffer = [];
         this.#held.forget();
+        source.forget?.();
       },
     });
     this.#held = new HeldEvents(
@@ -257,6 +261,7 @@ export class PullSubscription implements TransportSubscription {
     if (this.#running > 0) {
       logger.warn(`${this.#running} events of '${label}' did not finish within ${timeout} ms; handed back`);
     }
+    await Promise.race([this.#source.handBack?.(), pause(Math.max(left(), CLEAN_UP_LIMIT))]);
     this.#held.handBackAll();
     const lost = await this.#held.settled(left());
     if (lost > 0) {

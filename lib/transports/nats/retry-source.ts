@@ -8,12 +8,13 @@ import type { Failure, Settlement } from '../../core/settlement';
 import { isSubject } from '../../core/subject';
 import type { Consumer, Delivery, SubscriptionSpec } from '../../core/transport';
 import { millisOf, type AckInfo } from './ack-subject';
+import type { AttemptRecords } from './attempt-records';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
 import type { HandlerSlots } from './handler-slots';
 import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, HAND_BACKS, type Position, type PullSource } from './pull-source';
+import { GIVE_UP, HAND_BACK, HAND_BACKS, type Handling, type Position, type PullSource } from './pull-source';
 
 /** Milliseconds until a handler that is paused or full is tried again. */
 const CROWDED_RETRY = 5000;
@@ -86,7 +87,7 @@ export class RetrySource implements PullSource {
     };
   }
 
-  async consume(delivery: Delivery, position: Position): Promise<Settlement> {
+  async consume(delivery: Delivery, handling: Handling): Promise<Settlement> {
     const { durable, isNamed, name } = delivery as RedrivenDelivery;
     const bound = this.parts.handlers.get(durable);
     // What has no name can only be for the handler it was sent to.
@@ -94,11 +95,13 @@ export class RetrySource implements PullSource {
     if (bound?.spec.patterns.some(takes) === true) {
       const { spec, consumer, slots } = bound;
       if (slots.crowded) return { kind: 'retry', delay: CROWDED_RETRY };
-      return slots.run(() => this.parts.crashGuard.run(spec, delivery, position, consumer));
+      const { crashGuard } = this.parts;
+      const attempts = crashGuard.attemptsOf(spec, this.stream);
+      return slots.run(() => Promise.resolve(crashGuard.run(attempts, delivery, handling, consumer)));
     }
     // Another instance, of another version, may take it; or, after a long time down, this one does soon.
     const quick = bound === undefined ? 0 : QUICK_HAND_BACKS;
-    const isNew = Date.now() - millisOf(position.timestamp) < GIVE_UP;
+    const isNew = Date.now() - millisOf(handling.timestamp) < GIVE_UP;
     if (isNew || delivery.attempt <= quick + HAND_BACKS)
       return { kind: 'retry', delay: delivery.attempt <= quick ? quickHandBack() : HAND_BACK };
     const what = bound === undefined ? `had a handler for '${durable}'` : `taken '${name}' for '${durable}'`;
@@ -125,7 +128,25 @@ export class RetrySource implements PullSource {
       // The place in the retry stream is the identity here: the dead letter it comes from may still be there.
       identity: position,
     });
-    if (failure.reason === 'crash_loop') await this.parts.crashGuard.forget(spec, position);
+    if (failure.reason === 'crash_loop')
+      this.parts.crashGuard.attemptsOf(spec, this.stream).settled(position);
+  }
+
+  async handBack(): Promise<void> {
+    await Promise.all(this.#records.map((records) => records.handedBackAll()));
+  }
+
+  settledTo(floor: number): void {
+    for (const records of this.#records) records.settledTo(floor);
+  }
+
+  forget(): void {
+    for (const records of this.#records) records.clear();
+  }
+
+  get #records(): AttemptRecords[] {
+    const { handlers, crashGuard } = this.parts;
+    return [...handlers.values()].map(({ spec }) => crashGuard.attemptsOf(spec, this.stream));
   }
 
   async recreate(): Promise<string> {

@@ -54,7 +54,7 @@ export async function provisionStreams(
       options.events,
       'stream',
     ),
-    // The marks of the crash guard live beside the dead letters, where no listing sees them.
+    // `-run` is reserved: earlier versions marked events there.
     provision(
       jsm,
       options,
