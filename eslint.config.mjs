@@ -62,6 +62,21 @@ export default tseslint.config(
       ],
     },
   },
+  {
+    // Two kinds of time: what jumps with the clock of the machine must not measure durations.
+    files: ['lib/**/*.ts'],
+    ignores: ['lib/core/clock.ts', 'lib/testing/**'],
+    rules: {
+      'no-restricted-properties': [
+        'error',
+        {
+          object: 'Date',
+          property: 'now',
+          message: 'performance.now() or Clock.monotonic() for durations, systemClock.now() for timestamps',
+        },
+      ],
+    },
+  },
   { files: ['samples/**/*.ts'], rules: { 'no-console': 'off' } },
   {
     files: ['lib/core/**/*.ts'],

@@ -55,10 +55,16 @@ export const secret: Check<string> = {
   secret: true,
 };
 
+/** Signs of a secret where a path is meant: text of a file, an nkey seed however it is quoted or broken, a token of a credentials file. */
+const isContent = (value: string): boolean =>
+  /[\r\n\0]|-----BEGIN|\beyJ[\w-]{20,}\./.test(value) || SEED_WITHIN.test(value.replace(/[\s'"`,;]/g, ''));
+// Files are named after public keys, which begin with another letter.
+const SEED_WITHIN = /(?<![A-Z2-7])S[UAOCNX][A-Z2-7]{30,}/;
+
 /** Marked secret, because what is given by mistake is the content of the file. */
 export const filePath: Check<string> = {
   allowed: 'the path of a file, not its content',
-  accepts: (value): value is string => text.accepts(value) && !/[\r\n\0]|-----BEGIN/.test(value),
+  accepts: (value): value is string => text.accepts(value) && !isContent(value),
   parse: (path) => path.trim(),
   secret: true,
 };

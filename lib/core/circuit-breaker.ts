@@ -70,7 +70,7 @@ export class CircuitBreaker {
     this.#logger.log(`'${this.#name}' works again: its circuit is closed, consumption goes on`);
   }
 
-  failed(now = this.#clock.now()): void {
+  failed(now = this.#clock.monotonic()): void {
     if (this.#state === 'half-open') return this.#open();
     if (this.#state === 'open') return;
     const { threshold, window } = this.#options;

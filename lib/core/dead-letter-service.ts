@@ -130,7 +130,7 @@ export class DeadLetterService {
     const end = await this.#store.newest();
     const redriven: string[] = [];
     const refused: { id: string; error: EventsError }[] = [];
-    const startedAt = Date.now();
+    const startedAt = performance.now();
     let last = cursor;
     let failures = 0;
     for await (const letter of this.#matching(which, cursor, true)) {
@@ -138,7 +138,7 @@ export class DeadLetterService {
       if (redriven.length + refused.length === limit)
         return { redriven, refused, ...(last === undefined ? {} : { cursor: last }) };
       last = letter.id;
-      const ahead = startedAt + (redriven.length * 1000) / rate - Date.now();
+      const ahead = startedAt + (redriven.length * 1000) / rate - performance.now();
       if (ahead > 0 && !dryRun) await new Promise((resolve) => setTimeout(resolve, ahead));
       try {
         const stored = await this.#store.get(letter.id);

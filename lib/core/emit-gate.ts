@@ -55,7 +55,7 @@ export class EmitGate {
     if (this.#waiting >= waiting) throw this.#overloaded(`${inFlight} events, and ${waiting} that wait`);
     this.#bytes += size;
     return new Promise((go, refuse) => {
-      this.#queue.push({ size, deadline: Date.now() + this.#timeout, go, refuse });
+      this.#queue.push({ size, deadline: performance.now() + this.#timeout, go, refuse });
       this.#timer ??= setTimeout(() => this.#refuseLate(), this.#timeout);
     });
   }
@@ -107,7 +107,7 @@ export class EmitGate {
   /** The queue is in the order of the deadlines. */
   #refuseLate(): void {
     this.#timer = undefined;
-    const now = Date.now();
+    const now = performance.now();
     for (;;) {
       const first = this.#queue[this.#head];
       if (first === undefined) return;

@@ -193,9 +193,9 @@ export class Emitter {
     const size = message.bodyLength;
     const turn = gate.enter(size);
     if (turn === undefined) return this.#deliver(event.id, size, message);
-    const since = Date.now();
+    const since = performance.now();
     return turn.then(() => {
-      message.timeLeft = publishTimeout - (Date.now() - since);
+      message.timeLeft = Math.round(publishTimeout - (performance.now() - since));
       return this.#deliver(event.id, size, message);
     });
   }

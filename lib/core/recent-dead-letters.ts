@@ -1,7 +1,7 @@
 /** Milliseconds for which new dead letters are a problem to be seen. */
 const RECENT = 60_000;
 
-/** Counts new dead letters, for `status.problems`. Moments are in milliseconds since the epoch. */
+/** Counts new dead letters, for `status.problems`. Moments are those of a monotonic clock. */
 export class RecentDeadLetters {
   #count = 0;
   #at = -Infinity;

@@ -101,14 +101,13 @@ function transportOf(options: ResolvedOptions, logger: EventsLogger): EventTrans
   if (options.transport !== undefined) return options.transport;
   if (options.transportKind === 'memory') return memoryTransportOf(options, logger);
   const { clusterId, delivery, stream } = options;
-  const { allowInsecurePassword: _checked, ...credentials } = options.connection;
   return createNatsTransport({
     servers: options.servers,
     clusterId,
     app: options.appName,
     clientId: options.clientId,
     delivery,
-    credentials,
+    credentials: options.connection,
     connectTimeout: options.connectTimeout,
     publishTimeout: options.publishTimeout,
     manage: stream.manage,

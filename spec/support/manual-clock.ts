@@ -10,13 +10,23 @@ export class ManualClock implements Clock {
   readonly #tasks = new Set<Task>();
   readonly #watchers = new Set<() => void>();
   #now: number;
+  #jumped = 0;
 
   constructor(start = '2026-01-02T03:04:05.000Z') {
     this.#now = Date.parse(start);
   }
 
   now(): number {
+    return this.#now + this.#jumped;
+  }
+
+  monotonic(): number {
     return this.#now;
+  }
+
+  /** Sets the clock of the machine, as an administrator or NTP does: no time passes. */
+  jump(ms: number): void {
+    this.#jumped += ms;
   }
 
   after(ms: number, run: () => void): () => void {

@@ -42,7 +42,8 @@ const LIKE_SEED = /^[A-Z2-7]{30,}$/i;
 const nkey: Check<string> = {
   allowed: 'the path of a file with an nkey seed, or the whole seed of a user ("SU" and 56 more characters)',
   accepts: (value): value is string =>
-    filePath.accepts(value) && (SEED.test(value) || !LIKE_SEED.test(value)),
+    typeof value === 'string' &&
+    (SEED.test(value) || (filePath.accepts(value) && !LIKE_SEED.test(value.replace(/[\s'"]/g, '')))),
   parse: (value) => value.trim(),
   secret: true,
 };

@@ -264,6 +264,19 @@ export const lifecycle: Chapter = (test, { durable }) => {
     assert.equal(handled.items[0]?.context.attempt, 2);
   });
 
+  test('emits under way when a service is drained are confirmed, those that wait for their turn too', async (harness) => {
+    const pendingEmits = { inFlight: 50, waiting: 1000, bytes: 1_000_000 };
+    const leaving = await harness.service('shop', { pendingEmits });
+    const received = await (await harness.service('mail')).collect('order.placed');
+    await leaving.emit('order.placed', 0);
+    const emits = range(299, 1).map((order) => leaving.emit('order.placed', order));
+
+    await leaving.events.drain();
+
+    await Promise.all(emits);
+    assert.deepEqual(sortedDataOf(await received.atLeast(300)), range(300));
+  });
+
   test('a failure while draining is handed back, never a dead letter', async (harness) => {
     const emitter = await harness.service('emitter');
     const leaving = await harness.service('worker');

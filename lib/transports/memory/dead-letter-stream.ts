@@ -58,17 +58,21 @@ export class DeadLetterStream {
     return letters;
   }
 
-  /** Stores the event with its failure, unless it is there already: all instances of a broadcast share one. */
+  /**
+   * Stores the event with its failure, unless it is there already: all instances of a broadcast share one.
+   * @param moment by the monotonic clock
+   */
   store(
     { name, headers: original, body }: Pick<BrokerMessage, 'name' | 'headers' | 'body'>,
     { sequence, timestamp }: Place,
     failure: Failure,
     origin: DeadLetterOrigin,
+    moment: number,
   ): void {
     const subject = deadLetterSubject(this.#clusterId, origin.durable, sequence, timestamp, name);
     if (this.#subjects.has(subject)) return;
     this.#subjects.add(subject);
-    this.recent.add(1, origin.lastFailedAt);
+    this.recent.add(1, moment);
     const headers = Object.freeze(deadLetterHeaders(original, failure, origin));
     const dropped = this.#log.append({
       sequence: this.#log.last + 1,

@@ -203,7 +203,7 @@ export class MemoryDurable extends WorkSource {
     const { durable, app, handler } = this.spec;
     const lastFailedAt = clock.now();
     const place = 'origin' in event ? event.place : { sequence: event.sequence, timestamp: storedAt };
-    this.deadLetters.store(event, place, failure, {
+    const origin = {
       ...this.originOf(event),
       subject,
       storedAt,
@@ -214,7 +214,8 @@ export class MemoryDurable extends WorkSource {
       firstFailedAt: firstFailedAt ?? lastFailedAt,
       lastFailedAt,
       ...('origin' in event ? { redrives: redrivesOf(event.headers) } : {}),
-    });
+    };
+    this.deadLetters.store(event, place, failure, origin, clock.monotonic());
   }
 }
 

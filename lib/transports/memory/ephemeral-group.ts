@@ -185,7 +185,7 @@ export class EphemeralGroup extends WorkSource {
     }
     const { subject, storedAt } = message;
     const lastFailedAt = host.clock.now();
-    deadLetters.store(message, { sequence: 0, timestamp: number }, failure, {
+    const origin = {
       stream: this.clusterId,
       sequence: 0,
       subject,
@@ -196,6 +196,7 @@ export class EphemeralGroup extends WorkSource {
       attempts,
       firstFailedAt: firstFailedAt ?? lastFailedAt,
       lastFailedAt,
-    });
+    };
+    deadLetters.store(message, { sequence: 0, timestamp: number }, failure, origin, host.clock.monotonic());
   }
 }

@@ -124,7 +124,7 @@ export class MemorySubscription implements TransportSubscription, Member {
   // Called again with less time, the earlier deadline holds.
   private finishWithin(timeout: number): void {
     const { clock } = this.host;
-    const deadline = clock.now() + timeout;
+    const deadline = clock.monotonic() + timeout;
     if (deadline >= (this.deadline ?? Infinity)) return;
     this.deadline = deadline;
     this.cancelDeadline?.();

@@ -124,7 +124,7 @@ export class MemoryTransport implements EventTransport {
     return {
       connected,
       problems: [
-        ...(recent?.problems(this.#host.clock.now()) ?? []),
+        ...(recent?.problems(this.#host.clock.monotonic()) ?? []),
         ...[...this.#subscriptions].flatMap(({ source }) => source.problems()),
       ],
     };

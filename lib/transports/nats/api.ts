@@ -110,12 +110,13 @@ export async function mapped<T>(what: string, call: () => T | PromiseLike<T>): P
  * those of `call`
  */
 export async function until<T>(timeout: number, what: string, call: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + timeout;
+  const deadline = performance.now() + timeout;
   for (;;) {
     try {
       return await call();
     } catch (cause) {
-      if (!isPassing(cause) || Date.now() + PAUSE >= deadline) throw eventsErrorOf(cause, what, timeout);
+      if (!isPassing(cause) || performance.now() + PAUSE >= deadline)
+        throw eventsErrorOf(cause, what, timeout);
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
     }
   }

@@ -1,3 +1,4 @@
+import { systemClock } from '../../core/clock';
 import { randomUUID } from 'node:crypto';
 import type { JetStreamManager, MsgRequest } from 'nats';
 import type { EventsLogger } from '../../core/logger';
@@ -145,7 +146,7 @@ export class AttemptRecords {
     entry.attempt = attempt;
     entry.running = false;
     entry.failures++;
-    entry.firstFailedAt ??= Date.now();
+    entry.firstFailedAt ??= systemClock.now();
     return this.#changes(position);
   }
 

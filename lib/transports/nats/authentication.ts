@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import {
   credsAuthenticator,
   ErrorCode,
@@ -25,7 +26,8 @@ export function authenticatorOf(
       try {
         return answer(nonce);
       } catch (error) {
-        tell(`the credentials for NATS cannot be read: ${(error as Error).message}`);
+        const { message } = withoutPaths(error as Error, credentials);
+        tell(`the credentials for NATS cannot be read: ${message}`);
         return undefined;
       }
     };
@@ -37,6 +39,27 @@ export function authenticatorOf(
   if (token !== undefined) return tokenAuthenticator(token);
   if (user !== undefined) return usernamePasswordAuthenticator(user, pass);
   return undefined;
+}
+
+/** Whether there is a secret in what is sent to a server, which only TLS hides. */
+export const secretInTheClear = ({ pass, token, allowInsecurePassword }: NatsCredentials): boolean =>
+  (pass !== undefined || token !== undefined) && allowInsecurePassword !== true;
+
+/** The error with the names of the options in the place of the paths: now and then a path is a secret, put there by mistake. */
+export function withoutPaths(error: Error, { creds, nkeyFile, tls = {} }: NatsCredentials): Error {
+  const options: [string, string | undefined][] = [
+    ['the file of `connection.creds` (NATS_CREDS)', creds],
+    ['the file of `connection.nkey` (NATS_NKEY)', nkeyFile],
+    ['the file of `connection.tls.caFile` (NATS_CA)', tls.caFile],
+    ['the file of `connection.tls.certFile` (NATS_CERT)', tls.certFile],
+    ['the file of `connection.tls.keyFile` (NATS_KEY)', tls.keyFile],
+  ];
+  let { message } = error;
+  for (const [option, file] of options) {
+    if (file === undefined) continue;
+    for (const form of [`'${file}'`, path.resolve(file), file]) message = message.replaceAll(form, option);
+  }
+  return message === error.message ? error : new Error(message);
 }
 
 /** What an error of the server says of our credentials; `undefined` if it is about something else. */

@@ -1,8 +1,12 @@
+import type { Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { createInbox, Events, type NatsConnection, type Status } from 'nats';
 import { EventsError } from '../../core/errors';
 import { Frames } from './frames';
 import { refusalOfCredentials } from './authentication';
-import { dial, inboxPrefixOf, PING_INTERVAL, within } from './dial';
+import { dial, inboxPrefixOf, within } from './dial';
+import type { DialSockets } from './dial-sockets';
+import { Liveness } from './liveness';
 import type { NatsTransportOptions } from './options';
 import { Reader } from './reader';
 import { Refusals, type Operation } from './refusals';
@@ -33,7 +37,8 @@ export class NatsLink {
   #reader: Reader | undefined;
   #connected = false;
   #closing = false;
-  #probe: NodeJS.Timeout | undefined;
+  #sockets: DialSockets | undefined;
+  readonly #liveness: Liveness;
   #sharedFlush: Promise<void> | undefined;
   #unheard: string | undefined;
   /**
@@ -45,19 +50,27 @@ export class NatsLink {
   constructor(options: NatsTransportOptions) {
     this.#options = options;
     this.#inboxPrefix = inboxPrefixOf(options.app);
+    this.#liveness = new Liveness({
+      ask: () => this.ask(),
+      received: () => this.#reader?.received ?? 0,
+      socket: () => this.#socket,
+      giveUp: (silence) => this.#giveUp(silence),
+    });
   }
 
   /** @throws EventsError `connection_failed` after `connectTimeout`, `unsupported_server` */
   async connect(): Promise<void> {
-    this.#nc = await dial(this.#options, (sentence) => this.#complain('warn', sentence));
+    const dialled = await dial(this.#options, (sentence) => this.#complain('warn', sentence));
+    this.#nc = dialled.connection;
+    this.#sockets = dialled.sockets;
     this.#frames = new Frames(this.#nc);
     this.#reader = new Reader(this.#nc);
     this.#reader.install();
     this.#connected = true;
+    this.#liveness.connected();
     this.#complaints.clear();
     void this.#watch(this.#nc.status());
     void this.#nc.closed().then((error) => this.#onClosed(error));
-    this.#probe = setInterval(() => void this.#checkAlive(), PING_INTERVAL);
   }
 
   /** By which messages go out that are many. What is sent through the client itself may overtake them. */
@@ -83,7 +96,8 @@ export class NatsLink {
 
   /** What is wrong with the connection itself at this moment. */
   get problem(): string | undefined {
-    if (this.#connected || this.#closing) return undefined;
+    if (this.#closing) return undefined;
+    if (this.#connected) return this.#liveness.problem;
     const why = [...this.#complaints].join('; ');
     return why === '' ? 'not connected to NATS' : `not connected to NATS: ${why}`;
   }
@@ -101,6 +115,7 @@ export class NatsLink {
 
   /** Called once a second. */
   tick(): void {
+    if (this.#connected && !this.#closing) this.#liveness.tick();
     for (const subscription of this.#subscriptions) void subscription.tick();
   }
 
@@ -134,10 +149,25 @@ export class NatsLink {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Bytes that have been sent and that the operating system has not taken yet. */
+  get unsent(): number {
+    return this.#frames?.unsent ?? 0;
+  }
+
+  /** Calls `task` once when all has been taken that was sent; perhaps never, if the connection is lost before. */
+  whenSent(task: () => void): void {
+    this.#socket?.once('drain', task);
+  }
+
+  /** Resolves when the server has seen everything sent before, however long that takes; rejects when the connection is lost. */
+  async ask(): Promise<void> {
+    this.#frames?.flush();
+    await this.nc.flush();
+  }
+
   /** Resolves when the server has answered everything sent before; late errors of the server included. */
   async flush(timeout: number): Promise<void> {
-    this.#frames?.flush();
-    await within(timeout, this.nc.flush());
+    await within(timeout, this.ask());
     // A refusal precedes the answer on the wire, but reaches us through an iterator, a few ticks later.
     await new Promise((resolve) => setImmediate(resolve));
   }
@@ -156,11 +186,12 @@ export class NatsLink {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    clearInterval(this.#probe);
     if (this.#nc === undefined) return;
     if (this.#connected) await this.flush(2000).catch(() => undefined);
     this.#connected = false;
     await this.#nc.close();
+    // The client leaves the socket of a dial under way.
+    this.#sockets?.abandon();
   }
 
   async #watch(statuses: AsyncIterable<Status>): Promise<void> {
@@ -172,6 +203,7 @@ export class NatsLink {
       } else if (status.type === Events.Reconnect) {
         this.reader.install();
         this.#connected = true;
+        this.#liveness.connected();
         this.#complaints.clear();
         this.refusals.liftAll();
         this.#options.logger.log(`reconnected to NATS at ${this.nc.getServer()}`);
@@ -204,7 +236,6 @@ export class NatsLink {
 
   #onClosed(error: void | Error): void {
     this.#connected = false;
-    clearInterval(this.#probe);
     if (!this.#closing) {
       const why = error instanceof Error ? `: ${error.message}` : '';
       this.#options.logger.error(`the connection to NATS is closed for good${why}; restart this process`);
@@ -212,14 +243,21 @@ export class NatsLink {
     this.#tell((listener) => listener.closed?.());
   }
 
-  // The client's own pings find a dead server, but not a reader that died with the socket still open.
-  async #checkAlive(): Promise<void> {
-    if (!this.#connected) return;
-    try {
-      await this.flush(PING_INTERVAL / 2);
-    } catch {
-      if (this.#connected && !this.#closing) await this.nc.reconnect().catch(() => undefined);
-    }
+  /**
+   * The client's way to leave a connection waits until all that was written has been sent, on a dead one for ever. What the
+   * operating system still holds is dropped with it: it would compete with what is sent again.
+   */
+  #giveUp(silence: number): void {
+    const socket = this.#socket;
+    this.#options.logger.warn(`NATS has not answered for ${silence} ms: the connection is given up`);
+    if (socket instanceof TLSSocket) socket.destroy();
+    else socket?.resetAndDestroy();
+  }
+
+  get #socket(): Socket | undefined {
+    // What the client's class has and its interface does not.
+    const { protocol } = (this.#nc ?? {}) as { protocol?: { transport?: { socket?: Socket } } };
+    return protocol?.transport?.socket;
   }
 
   #tell(call: (listener: ConnectionListener) => void): void {

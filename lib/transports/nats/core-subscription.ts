@@ -1,4 +1,5 @@
 import type { ReceivedMessage } from './received-message';
+import { systemClock } from '../../core/clock';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
 import { textOf } from '../../core/thrown';
@@ -108,7 +109,7 @@ export class CoreSubscription implements TransportSubscription {
       if (held >= this.#capacity) return this.#drop();
       // One event taken is not the end of a burst: with every other one it would begin, and be told, again.
       if (this.#dropping && held <= this.#capacity / 2) this.#endBurst();
-      this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, undefined, 1, Date.now()));
+      this.#buffer.push(new NatsDelivery(msg, this.#parts.clusterId, undefined, 1, systemClock.now()));
       this.#pump();
     } catch (failure) {
       this.#parts.logger.error(`'${this.#spec.durable}' could not take a message: ${textOf(failure)}`);
@@ -178,7 +179,7 @@ export class CoreSubscription implements TransportSubscription {
   }
 
   async #settle(delivery: NatsDelivery, settlement: FailedSettlement): Promise<void> {
-    const firstFailedAt = this.#firstFailedAt.get(delivery) ?? Date.now();
+    const firstFailedAt = this.#firstFailedAt.get(delivery) ?? systemClock.now();
     if (settlement.kind === 'dead-letter')
       return this.#deadLetter(delivery, settlement.failure, firstFailedAt);
     if (this.#state === 'stopping') {
@@ -219,7 +220,7 @@ export class CoreSubscription implements TransportSubscription {
   }
 
   async #stop(timeout: number): Promise<void> {
-    const deadline = Date.now() + timeout;
+    const deadline = performance.now() + timeout;
     this.#state = 'stopping';
     const drained = this.#subscriptions.map((subscription) => subscription.drain().catch(() => undefined));
     await Promise.race([Promise.all(drained), pause(Math.min(timeout, DRAIN_LIMIT))]);
@@ -232,7 +233,7 @@ export class CoreSubscription implements TransportSubscription {
       let timer: NodeJS.Timeout | undefined;
       await Promise.race([
         new Promise<void>((resolve) => (this.#idle = resolve)),
-        new Promise<void>((resolve) => (timer = setTimeout(resolve, deadline - Date.now()))),
+        new Promise<void>((resolve) => (timer = setTimeout(resolve, deadline - performance.now()))),
       ]);
       clearTimeout(timer);
     }

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { systemClock } from '../../core/clock';
 import { deadLetterHeaders } from '../../core/dead-letter';
 import { EventsError } from '../../core/errors';
 import { emptyHeaders } from '../../core/headers';
@@ -58,7 +59,7 @@ export class DeadLetters {
       ...from,
       ...{ durable, app, handler },
       attempts: delivery.attempt,
-      lastFailedAt: Date.now(),
+      lastFailedAt: systemClock.now(),
     };
     const encode = (original: Delivery['headers'], more: Record<string, string> = {}): Uint8Array =>
       encodeHeaders({

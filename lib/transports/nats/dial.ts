@@ -1,17 +1,35 @@
-import { connect, type ConnectionOptions, type NatsConnection } from 'nats';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
+import { connect, type ConnectionOptions, type NatsConnection, type TlsOptions } from 'nats';
+import { systemClock } from '../../core/clock';
 import { EventsError } from '../../core/errors';
 import { sanitize } from '../../core/names';
-import { authenticatorOf } from './authentication';
+import { authenticatorOf, secretInTheClear, withoutPaths } from './authentication';
+import { DialSockets } from './dial-sockets';
 import type { NatsTransportOptions } from './options';
 
 const OLDEST_SERVER = [2, 10] as const;
-export const PING_INTERVAL = 10_000;
 /** Milliseconds in which one server must answer, at the first connection as at every other. */
 const DIAL_TIMEOUT = 5000;
 const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
 /** With fewer milliseconds left, no server can be expected to answer. */
 const LAST_TRY = 40;
+/** Milliseconds between two tries of one server when the connection is lost, and how many more by chance. */
+const RECONNECT = { wait: 250, jitter: 500, jitterTls: 1000 };
+/** `Liveness` asks in its place: the client gives up a slow connection, and waits for ever to close a dead one. */
+const NO_PINGS = 2 ** 31 - 1;
+
+/** A connection, and the sockets that it opens. */
+export interface Dialled {
+  readonly connection: NatsConnection;
+  readonly sockets: DialSockets;
+}
+
+// What the client's class has and its interface does not.
+interface Protocol {
+  dial(server: unknown): Promise<void>;
+  readonly servers: { getServers(): { lastConnect: number }[] };
+}
 
 /**
  * The first connection to one of the servers, tried again until `connectTimeout` is over.
@@ -21,10 +39,11 @@ const LAST_TRY = 40;
 export async function dial(
   options: NatsTransportOptions,
   complain: (sentence: string) => void,
-): Promise<NatsConnection> {
-  const connection = await firstConnection(options, complain);
+): Promise<Dialled> {
+  const dialled = await firstConnection(options, complain);
+  const { connection } = dialled;
   const version = connection.info?.version ?? '0';
-  if (isSupported(version)) return connection;
+  if (isSupported(version)) return dialled;
   await connection.close();
   throw new EventsError(
     'unsupported_server',
@@ -35,28 +54,35 @@ export async function dial(
 async function firstConnection(
   options: NatsTransportOptions,
   complain: (sentence: string) => void,
-): Promise<NatsConnection> {
-  const { servers, connectTimeout } = options;
-  const deadline = Date.now() + connectTimeout;
+): Promise<Dialled> {
+  const { servers, connectTimeout, credentials } = options;
+  const deadline = performance.now() + connectTimeout;
   let pause = FIRST_RETRY;
   let problem: unknown = new Error('the server did not answer');
   for (;;) {
-    const attempt = connect(connectionOptions(options, complain));
+    const sockets = new DialSockets();
+    let protocol: Protocol | undefined;
+    const forget = (): void => forgetFutureTries(protocol);
+    const attempt = sockets.follow(() => connect(connectionOptions(options, complain, sockets, forget)));
     try {
-      return await within(deadline - Date.now(), attempt);
+      const connection = await within(deadline - performance.now(), attempt);
+      protocol = followReconnects(connection, sockets);
+      return { connection, sockets };
     } catch (error) {
+      sockets.abandon();
       // What a try said before is worth more than that the last one got no answer in time.
-      if (Date.now() < deadline) problem = error;
+      if (performance.now() < deadline) problem = error;
       // One that succeeds after all is nobody's any more.
       attempt.then((late) => late.close()).catch(() => undefined);
     }
-    const left = deadline - Date.now();
+    const left = deadline - performance.now();
     if (left <= LAST_TRY) {
+      const cause = withoutPaths(problem as Error, credentials);
       throw new EventsError(
         'connection_failed',
-        `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${(problem as Error).message}; ` +
+        `no connection to ${servers.join(', ')} within ${connectTimeout} ms: ${cause.message}; ` +
           `is the server running, are \`url\` (NATS_URL) and \`connection\` right?`,
-        { cause: problem, retryable: true },
+        { cause, retryable: true },
       );
     }
     await new Promise((resolve) => setTimeout(resolve, Math.min(pause, left - LAST_TRY / 2)));
@@ -68,10 +94,11 @@ export const inboxPrefixOf = (app: string): string => `_INBOX.${sanitize(app)}`;
 
 /** Rejects when there is no answer in so many milliseconds. */
 export async function within<T>(timeout: number, answer: Promise<T>): Promise<T> {
+  const whole = Math.max(1, Math.round(timeout));
   let timer: NodeJS.Timeout | undefined;
   const expired = new Promise<never>((_, reject) => {
-    const expire = (): void => reject(new Error(`the server did not answer within ${timeout} ms`));
-    timer = setTimeout(expire, Math.max(1, timeout));
+    const expire = (): void => reject(new Error(`the server did not answer within ${whole} ms`));
+    timer = setTimeout(expire, whole);
   });
   try {
     return await Promise.race([answer, expired]);
@@ -88,6 +115,8 @@ function isSupported(version: string): boolean {
 function connectionOptions(
   options: NatsTransportOptions,
   complain: (sentence: string) => void,
+  sockets: DialSockets,
+  beforeTry: () => void,
 ): ConnectionOptions {
   const { credentials, servers, app, clientId } = options;
   // nats.js ignores the scheme of a URL.
@@ -99,15 +128,64 @@ function connectionOptions(
     inboxPrefix: inboxPrefixOf(app),
     timeout: DIAL_TIMEOUT,
     maxReconnectAttempts: -1,
-    reconnectTimeWait: 250,
-    reconnectJitter: 500,
-    reconnectJitterTLS: 1000,
-    pingInterval: PING_INTERVAL,
-    maxPingOut: 2,
+    reconnectDelayHandler: () => {
+      beforeTry();
+      const jitter = tls === undefined ? RECONNECT.jitter : RECONNECT.jitterTls;
+      return RECONNECT.wait + Math.floor(Math.random() * (jitter + 1));
+    },
+    pingInterval: NO_PINGS,
+    // Servers announce one another. Where a secret may not leave this machine, those that are announced are not dialled.
+    ignoreClusterUpdates: tls === undefined && secretInTheClear(credentials),
     // Two authentication errors in a row would otherwise close the connection for good.
     ignoreAuthErrorAbort: true,
     noAsyncTraces: true,
-    ...(tls === undefined ? {} : { tls }),
+    ...(tls === undefined ? {} : { tls: checkedTls(tls, servers, sockets) }),
     ...(authenticator === undefined ? {} : { authenticator }),
   };
+}
+
+/**
+ * The client names no host to TLS where it dials an address, and Node takes `localhost` then: a certificate for that
+ * would do for any address. It is checked for the address.
+ */
+function checkedTls(tls: TlsOptions, servers: readonly string[], sockets: DialSockets): TlsOptions {
+  const hasLocalhost = servers.some((server) => /^\w+:\/\/localhost:/i.test(server));
+  const checked = {
+    ...tls,
+    checkServerIdentity: (name: string, certificate: PeerCertificate) => {
+      const { address } = sockets;
+      const isName = name !== 'localhost' || address === undefined || (hasLocalhost && isLoopback(address));
+      return checkServerIdentity(isName ? name : address, certificate);
+    },
+  };
+  if (tls.handshakeFirst !== true) return checked;
+  return {
+    ...checked,
+    // Read at each dial.
+    get signal(): AbortSignal {
+      return sockets.signal();
+    },
+  };
+}
+
+const isLoopback = (address: string): boolean => /^(?:::ffff:)?127\.|^::1$/i.test(address);
+
+/** Dials of the client's own, when the connection is lost. Its way of dialling is not in its interface. */
+function followReconnects(connection: NatsConnection, sockets: DialSockets): Protocol | undefined {
+  const { protocol } = connection as NatsConnection & { protocol?: Protocol };
+  if (typeof protocol?.dial !== 'function') return undefined;
+  const dial = protocol.dial.bind(protocol);
+  protocol.dial = (server) => sockets.follow(() => dial(server));
+  return protocol;
+}
+
+/**
+ * The client lets some time pass between two tries of a server, by the clock of the machine: set back by an hour, it would
+ * let pass an hour.
+ */
+function forgetFutureTries(protocol: Protocol | undefined): void {
+  const now = systemClock.now();
+  for (const server of protocol?.servers?.getServers() ?? []) {
+    if (server.lastConnect > now) server.lastConnect = 0;
+  }
 }

@@ -113,6 +113,12 @@ export class Frames {
     this.#written();
   }
 
+  /** Bytes that were handed over and that the operating system has not taken yet. */
+  get unsent(): number {
+    const { outbound, transport } = this.#protocol ?? {};
+    return (outbound?.size() ?? 0) + (transport?.socket?.writableLength ?? 0);
+  }
+
   /** Hands over what has been written: what the client sends from then on comes after it. */
   flush(): void {
     if (this.#to === this.#from || this.#protocol === undefined) return;

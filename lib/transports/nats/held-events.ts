@@ -1,4 +1,5 @@
 import type { ReceivedMessage } from './received-message';
+import { systemClock } from '../../core/clock';
 import { textOf } from '../../core/thrown';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
@@ -174,7 +175,7 @@ export class HeldEvents {
     const { delivery, sequence, timestamp, attempts } = held;
     const { failure } = settlement;
     const firstFailedAt =
-      attempts?.firstFailedAt(held) ?? (delivery.attempt === 1 ? Date.now() : delivery.storedAt);
+      attempts?.firstFailedAt(held) ?? (delivery.attempt === 1 ? systemClock.now() : delivery.storedAt);
     try {
       await this.#source.deadLetter(delivery, failure, held, firstFailedAt);
     } catch (error) {
@@ -208,9 +209,9 @@ export class HeldEvents {
     held.payload = payload;
     const count = this.#outbox.push(held);
     if (count === 1) {
-      this.#outboxSince = Date.now();
+      this.#outboxSince = performance.now();
       setImmediate(() => this.#flush());
-    } else if (Date.now() - this.#outboxSince >= MAX_OUTBOX_AGE) {
+    } else if (performance.now() - this.#outboxSince >= MAX_OUTBOX_AGE) {
       // Handlers that compute keep the turn from ending, those without a promise even the microtasks, and what is done is
       // to be known before the process dies.
       this.#flush();

@@ -283,7 +283,7 @@ export class NatsTransport implements EventTransport {
   }
 
   #tick(): void {
-    const now = Date.now();
+    const now = performance.now();
     this.#loop.tick(now);
     this.#link.tick();
     for (const subscription of this.#pulls()) subscription.tick(now);

@@ -16,6 +16,8 @@ export interface NatsCredentials {
   readonly authenticator?: readonly Authenticator[];
   /** Present: TLS is required. */
   readonly tls?: TlsOptions;
+  /** Whether a password or token may go to other machines without TLS. Default: false. */
+  readonly allowInsecurePassword?: boolean;
 }
 
 /** Limits of a stream. */

@@ -13,6 +13,10 @@ import type { WireMessage } from './wire-message';
 const TRY_TIMEOUT = 2500;
 const FIRST_BACKOFF = 100;
 const LAST_BACKOFF = 1000;
+/** Milliseconds that the stream has for its acknowledgement once the server has the message. */
+const ANSWER_TIMEOUT = TRY_TIMEOUT / 2;
+/** Bytes that wait in the socket. What comes then is kept here: it can still expire without being sent. */
+const MAX_UNSENT = 1024 * 1024;
 const SWEEP_INTERVAL = 100;
 
 /** What is to become of a message. */
@@ -46,6 +50,10 @@ class Pending {
   nextTry: number;
   /** The last try has had no answer so far. */
   awaiting = false;
+  /** When that was, in the order of all tries. */
+  turn = 0;
+  /** The server has seen it. Before, another copy would only wait behind it. */
+  arrived = false;
   /** A try got no answer, or none that tells its outcome: the message may be stored. */
   unanswered = false;
   /** The answer to the first try said that the id was there before it. */
@@ -92,6 +100,11 @@ export class StreamPublisher {
   /** Questions on their way: why a stream does not answer. */
   readonly #diagnoses = new Map<string, Promise<string | undefined>>();
   #next = 0;
+  #turn = 0;
+  #asking = false;
+  /** The socket is full: what is published waits behind what waits already. */
+  #full = false;
+  #draining = false;
   #closed = false;
   #sweep: NodeJS.Timeout | undefined;
 
@@ -101,10 +114,12 @@ export class StreamPublisher {
     link.subscribe(`${this.#prefix}*`, { onMessage: (msg) => this.#onReply(msg) });
     link.listen({
       reconnected: () => {
-        const now = Date.now();
-        for (const entry of this.#pending.values()) this.#send(entry, now);
+        for (const entry of this.#pending.values()) entry.nextTry = 0;
+        this.#sendDue(performance.now());
       },
       disconnected: () => {
+        this.#full = false;
+        this.#draining = false;
         for (const entry of this.#pending.values()) this.#unknown(entry, 'the connection was lost');
       },
       denied: (operation, subject) => {
@@ -122,11 +137,11 @@ export class StreamPublisher {
   publish(message: WireMessage, target: PublishTarget): Promise<StreamAck> {
     if (this.#closed) return Promise.reject(new EventsError('closed', 'the transport is closed'));
     return new Promise((resolve, reject) => {
-      const now = Date.now();
+      const now = performance.now();
       const entry = new Pending(message, target, this.#next++, now, resolve, reject);
       this.#pending.set(entry.number, entry);
       this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
-      if (this.#link.connected) this.#send(entry, now);
+      if (this.#link.connected && !this.#isFull()) this.#send(entry, now);
     });
   }
 
@@ -134,6 +149,8 @@ export class StreamPublisher {
     const { message, target } = entry;
     entry.tries++;
     entry.awaiting = true;
+    entry.arrived = false;
+    entry.turn = ++this.#turn;
     entry.nextTry = now + TRY_TIMEOUT;
     try {
       const { frames } = this.#link;
@@ -159,13 +176,63 @@ export class StreamPublisher {
   }
 
   #onSweep(): void {
-    const now = Date.now();
+    const now = performance.now();
+    let overdue = false;
     for (const entry of this.#pending.values()) {
-      if (entry.awaiting && (now >= entry.nextTry || now >= entry.deadline)) {
+      if (now >= entry.deadline) {
+        if (entry.awaiting) this.#unknown(entry, 'no acknowledgement came');
+        this.#giveUp(entry, entry.problem);
+      } else if (entry.awaiting && !entry.arrived) {
+        overdue ||= now >= entry.nextTry - ANSWER_TIMEOUT;
+      } else if (entry.awaiting && now >= entry.nextTry) {
         this.#unknown(entry, 'no acknowledgement came');
       }
-      if (now >= entry.deadline) this.#giveUp(entry, entry.problem);
-      else if (now >= entry.nextTry && this.#link.connected) this.#send(entry, now);
+    }
+    if (!this.#link.connected) return;
+    if (overdue && !this.#asking) void this.#ask();
+    if (this.#link.unsent < MAX_UNSENT) this.#full = false;
+    this.#sendDue(now);
+  }
+
+  /** Sends what is not on its way, as far as the socket takes it. */
+  #sendDue(now: number): void {
+    for (const entry of this.#pending.values()) {
+      if (entry.awaiting || now < entry.nextTry) continue;
+      if (this.#isFull()) return;
+      this.#send(entry, now);
+    }
+  }
+
+  #isFull(): boolean {
+    if (!this.#full && this.#link.unsent >= MAX_UNSENT) {
+      this.#full = true;
+      if (this.#draining) return true;
+      this.#draining = true;
+      this.#link.whenSent(() => {
+        this.#draining = false;
+        this.#full = false;
+        if (this.#link.connected) this.#sendDue(performance.now());
+      });
+    }
+    return this.#full;
+  }
+
+  /** Finds out which tries the server has seen. On a slow link, that is long after they were sent. */
+  async #ask(): Promise<void> {
+    const last = this.#turn;
+    this.#asking = true;
+    try {
+      await this.#link.ask();
+    } catch {
+      return; // The connection is lost: all of them are sent again.
+    } finally {
+      this.#asking = false;
+    }
+    const soonest = performance.now() + ANSWER_TIMEOUT;
+    for (const entry of this.#pending.values()) {
+      if (!entry.awaiting || entry.arrived || entry.turn > last) continue;
+      entry.arrived = true;
+      entry.nextTry = Math.max(entry.nextTry, soonest);
     }
   }
 
@@ -238,7 +305,8 @@ export class StreamPublisher {
   #tryAgain(entry: Pending, problem: string): void {
     entry.awaiting = false;
     entry.problem = problem;
-    entry.nextTry = Date.now() + Math.min(FIRST_BACKOFF * 2 ** Math.min(entry.tries - 1, 10), LAST_BACKOFF);
+    entry.nextTry =
+      performance.now() + Math.min(FIRST_BACKOFF * 2 ** Math.min(entry.tries - 1, 10), LAST_BACKOFF);
   }
 
   #deny(subject: string): void {

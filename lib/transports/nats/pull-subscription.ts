@@ -40,7 +40,7 @@ export class PullSubscription implements TransportSubscription {
   #subscription: SteadySubscription | undefined;
   #state: 'waiting' | 'started' | 'stopping' | 'stopped' = 'waiting';
   #stopped: Promise<void> | undefined;
-  #heardAt = 0;
+  #heardAt = -Infinity;
 
   constructor(parts: PullParts, source: PullSource) {
     this.#parts = parts;
@@ -143,7 +143,7 @@ export class PullSubscription implements TransportSubscription {
     if (this.#state !== 'started' || !this.#parts.link.connected || !this.#consumer.usable) return;
     const batch = this.#demand.next(this.#running + this.#buffer.length);
     if (batch === 0) return;
-    this.#heardAt = Date.now();
+    this.#heardAt = performance.now();
     const request = { batch, expires: EXPIRES * 1e6, idle_heartbeat: HEARTBEAT * 1e6 };
     this.#parts.link.nc.publish(this.#consumer.pullSubject, JSON.stringify(request), { reply: this.#inbox });
   }
@@ -157,7 +157,7 @@ export class PullSubscription implements TransportSubscription {
   #onMessage(msg: ReceivedMessage): void {
     // The client must never see an error of ours: it would stop reading for everybody.
     try {
-      this.#heardAt = Date.now();
+      this.#heardAt = performance.now();
       const info = msg.ackInfo;
       if (info === undefined) this.#onStatus(msg);
       else this.#onDelivery(msg, info);
@@ -238,8 +238,8 @@ export class PullSubscription implements TransportSubscription {
 
   async #stop(timeout: number): Promise<void> {
     this.#state = 'stopping';
-    const deadline = Date.now() + timeout;
-    const left = (): number => Math.max(0, deadline - Date.now());
+    const deadline = performance.now() + timeout;
+    const left = (): number => Math.max(0, deadline - performance.now());
     const { link, logger } = this.#parts;
     const { label } = this.#source;
     if (this.#subscription !== undefined) {

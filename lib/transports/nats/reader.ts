@@ -44,7 +44,11 @@ export class Reader {
   readonly #protocol: Protocol | undefined;
   readonly #own = new Map<number, (message: ReceivedMessage) => void>();
 
+  readonly #nc: NatsConnection;
+  #received = 0;
+
   constructor(nc: NatsConnection) {
+    this.#nc = nc;
     const { protocol } = nc as NatsConnection & { protocol?: Partial<Protocol> };
     const fits =
       typeof protocol?.parser?.parse === 'function' &&
@@ -54,6 +58,11 @@ export class Reader {
     this.#protocol = fits ? (protocol as Protocol) : undefined;
   }
 
+  /** Bytes that have been read from the server; where the client reads, only those of messages. */
+  get received(): number {
+    return this.#protocol === undefined ? this.#nc.stats().inBytes : this.#received;
+  }
+
   /** Reads from here on. Called when the client has connected, and when it has reconnected. */
   install(): void {
     const protocol = this.#protocol;
@@ -61,7 +70,11 @@ export class Reader {
     const { parser } = protocol;
     if (parser instanceof ConnectionReader) return parser.shorten(protocol.transport);
     if (typeof parser.state !== 'number') return;
-    const reader = new ConnectionReader(parser, (sid, message) => this.#take(sid, message));
+    const reader = new ConnectionReader(
+      parser,
+      (sid, message) => this.#take(sid, message),
+      (bytes) => (this.#received += bytes),
+    );
     protocol.parser = reader;
     reader.shorten(protocol.transport);
   }
@@ -104,6 +117,7 @@ class ConnectionReader implements Parser {
   constructor(
     private readonly client: Parser,
     private readonly take: Take,
+    private readonly onRead: (bytes: number) => void,
   ) {}
 
   /** Reads from the transport's socket, as soon as it is connected. */
@@ -124,7 +138,11 @@ class ConnectionReader implements Parser {
 
   #parse(chunk: Buffer): void {
     // It has begun with something before this was installed.
-    if (this.client.state !== AT_START) return this.client.parse(chunk);
+    if (this.client.state !== AT_START) {
+      this.client.parse(chunk);
+      return this.onRead(chunk.length);
+    }
+    this.onRead(chunk.length);
     let bytes = chunk;
     if (this.#length > 0) {
       this.#pieces.push(bytes);

@@ -28,7 +28,7 @@ export class Refusals {
   #count = 0;
 
   /** @returns whether it is news */
-  add(operation: Operation, subject: string, now = Date.now()): boolean {
+  add(operation: Operation, subject: string, now = performance.now()): boolean {
     const key = keyOf(operation, subject);
     const known = this.#refused.get(key);
     const news = known === undefined || !isCurrent(known, now);
@@ -43,7 +43,7 @@ export class Refusals {
   /** Whether it is refused at this moment, as far as is known. */
   has(operation: Operation, subject: string): boolean {
     const refusal = this.#refused.size === 0 ? undefined : this.#refused.get(keyOf(operation, subject));
-    return refusal !== undefined && isCurrent(refusal, Date.now());
+    return refusal !== undefined && isCurrent(refusal, performance.now());
   }
 
   /** Compared before and after an operation, tells whether that was refused. */
@@ -65,7 +65,7 @@ export class Refusals {
 
   /** What is refused at this moment: `publish to "…"`. */
   get sentences(): string[] {
-    const now = Date.now();
+    const now = performance.now();
     return [...this.#refused.values()].filter((each) => isCurrent(each, now)).map(({ sentence }) => sentence);
   }
 }

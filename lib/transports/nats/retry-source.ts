@@ -1,5 +1,6 @@
 import type { ConsumerInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
+import { systemClock } from '../../core/clock';
 import { redrivesOf } from '../../core/dead-letter';
 import { placeId } from '../../core/event-id';
 import { matches } from '../../core/event-name';
@@ -101,7 +102,7 @@ export class RetrySource implements PullSource {
     }
     // Another instance, of another version, may take it; or, after a long time down, this one does soon.
     const quick = bound === undefined ? 0 : QUICK_HAND_BACKS;
-    const isNew = Date.now() - millisOf(handling.timestamp) < GIVE_UP;
+    const isNew = systemClock.now() - millisOf(handling.timestamp) < GIVE_UP;
     if (isNew || delivery.attempt <= quick + HAND_BACKS)
       return { kind: 'retry', delay: delivery.attempt <= quick ? quickHandBack() : HAND_BACK };
     const what = bound === undefined ? `had a handler for '${durable}'` : `taken '${name}' for '${durable}'`;

@@ -15,7 +15,7 @@ export class Watch {
   readonly #pulls: () => readonly PullSubscription[];
   readonly #recent = new RecentDeadLetters();
   #problems: string[] = [];
-  #lookedAt = 0;
+  #lookedAt = -Infinity;
   #streams: readonly StreamInfo[] = [];
   #deadLettersSeen: number | undefined;
   #turn = 0;

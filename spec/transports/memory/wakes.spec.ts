@@ -15,6 +15,7 @@ describe('a durable that has nothing to do', () => {
     let tasks: (() => void)[] = [];
     const clock = {
       now: () => 0,
+      monotonic: () => 0,
       after: (_ms: number, run: () => void) => (tasks.push(run), () => undefined),
     };
     const app = await setup.app({ clock });
