@@ -83,14 +83,11 @@ describe.each([
       const transport = createNatsTransport({ ...options, app: 'app' });
       scene.atEnd(() => transport.close());
       await transport.connect();
-      const subscription = await transport.subscribe(
-        { ...spec, ...settings },
-        async ({ attempt }) => {
-          attempts.push(attempt);
-          await finished;
-          return ACK;
-        },
-      );
+      const subscription = await transport.subscribe({ ...spec, ...settings }, async ({ attempt }) => {
+        attempts.push(attempt);
+        await finished;
+        return ACK;
+      });
       subscription.start();
     }
     const emitter = await scene.service('emitter');
