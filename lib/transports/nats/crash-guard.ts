@@ -131,7 +131,7 @@ export class CrashGuard {
       await new Promise<void>((resolve, reject) => {
         start((error) => {
           if (error === undefined) resolve();
-          else reject(error as Error);
+          else reject(error);
         });
       });
       return undefined;
