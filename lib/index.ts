@@ -3,6 +3,7 @@ export {
   createEventService,
   EventsClient,
   EventsDeserializer,
+  EventsExceptionFilter,
   EventsModule,
   EventsStrategy,
   OnEvent,

@@ -13,8 +13,8 @@ export const MAX_DATE_PATHS_BYTES = 4096;
 /** A date that ISO 8601 and RFC 3339 agree on: with a time and an offset. */
 const DATE_TIME = /^(?:\d{4}|[+-]\d{6})-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)$/;
 
-// From so many paths into one object or array on, it may well have fewer keys than there are paths.
-const MANY = 16;
+// With more paths than this into one object, it may well have fewer keys than there are paths.
+const FEW = 4;
 
 /** One token as it stands in a JSON Pointer, with the slash in front. */
 export function pointerToken(key: string): string {
@@ -92,36 +92,60 @@ const COST_OF_A_DATE = 40;
 
 /**
  * Puts Dates where the tree says and a date-time string stands, in place, and returns the value; whatever a path does
- * not fit stays as it is, and so does what is beyond the budget. Only own properties are followed. A value is visited
- * once per path that leads to it.
+ * not fit stays as it is, and so does what is beyond the budget, which each key, slot and value that is looked at is charged to.
+ * Only own properties are followed. A value is visited once per path that leads to it.
  */
 export function reviveDates(value: unknown, tree: DatePathTree, budget: Budget): unknown {
   budget.left -= typeof value === 'string' ? COST_OF_A_DATE : 1;
   if (budget.left < 0) return value;
   if (typeof value === 'string') return tree.isDate ? toDate(value) : value;
   if (typeof value !== 'object' || value === null) return value;
-  const { children } = tree;
-  if (Array.isArray(value)) {
-    const slots: unknown[] = value;
-    const star = children.get('*');
-    if (star !== undefined) {
-      for (let index = 0; index < slots.length; index++)
-        slots[index] = reviveDates(slots[index], star, budget);
-    }
+  if (Array.isArray(value)) reviveSlots(value, tree.children, budget);
+  else reviveKeys(value as Record<string, unknown>, tree.children, budget);
+  return value;
+}
+
+type Children = DatePathTree['children'];
+
+function reviveSlots(slots: unknown[], children: Children, budget: Budget): void {
+  const star = children.get('*');
+  if (star !== undefined) {
+    for (let slot = 0; slot < slots.length && budget.left >= 0; slot++)
+      slots[slot] = reviveDates(slots[slot], star, budget);
+    if (children.size === 1) return;
   }
-  const keyed = value as Record<string, unknown>;
-  const keys = children.size > MANY ? Object.keys(keyed) : undefined;
+  budget.left -= Math.min(slots.length, children.size);
+  if (slots.length < children.size) {
+    for (let slot = 0; slot < slots.length && budget.left >= 0; slot++) {
+      const child = children.get(String(slot));
+      if (child !== undefined) slots[slot] = reviveDates(slots[slot], child, budget);
+    }
+    return;
+  }
+  for (const [token, child] of children) {
+    if (budget.left < 0) return;
+    const slot = arrayIndex(token);
+    if (slot >= 0 && slot < slots.length) slots[slot] = reviveDates(slots[slot], child, budget);
+  }
+}
+
+function reviveKeys(keyed: Record<string, unknown>, children: Children, budget: Budget): void {
+  const keys = children.size > FEW ? Object.keys(keyed) : undefined;
   if (keys !== undefined && keys.length < children.size) {
+    budget.left -= keys.length;
     for (const key of keys) {
+      if (budget.left < 0) return;
       const child = children.get(key);
       if (child !== undefined) keyed[key] = reviveDates(keyed[key], child, budget);
     }
-  } else {
-    for (const [key, child] of children) {
-      if (Object.hasOwn(keyed, key)) keyed[key] = reviveDates(keyed[key], child, budget);
-    }
+    return;
   }
-  return value;
+  // Making the list of keys took as long as looking at each.
+  budget.left -= keys === undefined ? children.size : keys.length;
+  for (const [key, child] of children) {
+    if (budget.left < 0) return;
+    if (Object.hasOwn(keyed, key)) keyed[key] = reviveDates(keyed[key], child, budget);
+  }
 }
 
 /** The text itself when it is no date: wrong form, or a day its month does not have. */

@@ -1,7 +1,9 @@
+import { types } from 'node:util';
 import type { DeadLetter } from './dead-letter-reading';
-import { EventsError } from './errors';
+import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, matches } from './event-name';
-import type { DeadLetterReason } from './settlement';
+import { isPlainObject, wrong } from './settings';
+import { DEAD_LETTER_REASONS, type DeadLetterReason } from './settlement';
 
 export interface DeadLetterFilter {
   /** Handler (`Notifications.welcome`) or durable (`user-service__Notifications-welcome`). */
@@ -23,6 +25,13 @@ const FILTERS: ReadonlySet<string> = new Set(['subscription', 'app', 'event', 'r
  * @throws EventsError `invalid_configuration`, `invalid_pattern`
  */
 export function assertFilter(filter: DeadLetterFilter): void {
+  if (!isPlainObject(filter)) {
+    const what = filter === null ? 'null' : Array.isArray(filter) ? 'a list' : typeof filter;
+    throw new EventsConfigurationError(
+      'filter',
+      `give the id of a dead letter, or a filter of ${[...FILTERS].join(', ')}; {} means all dead letters; got ${what}`,
+    );
+  }
   for (const [key, value] of Object.entries(filter)) {
     if (FILTERS.has(key) && value !== undefined) continue;
     const what = FILTERS.has(key) ? `\`${key}\` is undefined` : `there is no \`${key}\``;
@@ -31,7 +40,23 @@ export function assertFilter(filter: DeadLetterFilter): void {
       `${what} in the filter of dead letters; known are ${[...FILTERS].join(', ')}, and {} means all`,
     );
   }
+  for (const key of ['subscription', 'app'] as const) {
+    if (filter[key] !== undefined) assertValue(key, 'text', typeof filter[key] === 'string', filter[key]);
+  }
+  for (const key of ['since', 'until'] as const) {
+    const time: unknown = filter[key];
+    if (time !== undefined) assertValue(key, 'a Date', types.isDate(time), time);
+  }
+  const { reason } = filter;
+  if (reason !== undefined) {
+    const isReason = (DEAD_LETTER_REASONS as readonly unknown[]).includes(reason);
+    assertValue('reason', `one of ${DEAD_LETTER_REASONS.join(', ')}`, isReason, reason);
+  }
   if (filter.event !== undefined) assertPattern(filter.event);
+}
+
+function assertValue(key: string, allowed: string, fits: boolean, value: unknown): void {
+  if (!fits) throw wrong(`filter.${key}`, allowed, value);
 }
 
 /** @param storedAt when it became a dead letter, in milliseconds since the epoch */

@@ -6,6 +6,7 @@ import { placeId, receivedId } from './event-id';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
 import type { JsonCodec } from './json-codec';
 import type { DeadLetterReason } from './settlement';
+import { isStructured, readStructured } from './structured-event';
 
 /** An event that a handler could not handle, with what went wrong. */
 export interface DeadLetter {
@@ -39,10 +40,15 @@ export interface DeadLetter {
   readonly body: Uint8Array;
   /** @throws EventsError `undecodable` if the bytes are not what an event looks like */
   data(): unknown;
+  /** For `JSON.stringify`: all fields; `data` if the bytes can be read, else the bytes as `bodyBase64`. */
+  toJSON(): Record<string, unknown>;
 }
 
 /** What the headers of a dead letter say; what a foreign sender left out is empty. */
 export function deadLetterOf({ id, headers, body }: StoredDeadLetter, codec: JsonCodec): DeadLetter {
+  // A body may have been left behind.
+  const isReadable = body.length > 0 && isStructured(headers['content-type']);
+  const attributes = isReadable ? readStructured(headers, body).headers : headers;
   const text = (key: string): string => headers[key] ?? '';
   const time = (key: string): Date => new Date(text(key));
   const own = emptyHeaders();
@@ -50,14 +56,14 @@ export function deadLetterOf({ id, headers, body }: StoredDeadLetter, codec: Jso
   const subject = text('Event-Origin-Subject');
   const stream = text('Event-Origin-Stream');
   const eventId =
-    receivedId(headers[CE.id]) ??
+    receivedId(attributes[CE.id]) ??
     placeId(stream, count(headers['Event-Origin-Sequence']), time('Event-Origin-Time').getTime());
-  return {
+  const letter = {
     id,
     event: subject.startsWith(`${stream}.`) ? subject.slice(stream.length + 1) : subject,
     eventId,
     correlationId:
-      receivedId(headers[CE.correlationId]) ?? receivedId(headers['x-correlation-id']) ?? eventId,
+      receivedId(attributes[CE.correlationId]) ?? receivedId(headers['x-correlation-id']) ?? eventId,
     app: text('Event-Origin-App'),
     subscription: text('Event-Origin-Handler'),
     durable: text('Event-Origin-Durable'),
@@ -77,6 +83,16 @@ export function deadLetterOf({ id, headers, body }: StoredDeadLetter, codec: Jso
     body,
     data: () => decodeData(codec, headers, body, subject),
   };
+  // Not one of its fields: letters are compared and copied by these.
+  return Object.defineProperty(letter, 'toJSON', { value: () => jsonOf(letter) }) as DeadLetter;
+}
+
+function jsonOf({ body, data, ...fields }: Omit<DeadLetter, 'toJSON'>): Record<string, unknown> {
+  try {
+    return { ...fields, data: data() };
+  } catch {
+    return { ...fields, bodyBase64: Buffer.from(body).toString('base64') };
+  }
 }
 
 const count = (text: string | undefined): number => Number.parseInt(text ?? '', 10) || 0;

@@ -1,9 +1,11 @@
+import { flag, integer, text } from './checks';
 import { redrivesOf } from './dead-letter';
 import { assertFilter, fits, type DeadLetterFilter } from './dead-letter-filter';
 import { deadLetterOf, type DeadLetter } from './dead-letter-reading';
 import type { DeadLetterStore, StoredDeadLetter } from './dead-letter-store';
 import { EventsError } from './errors';
 import type { JsonCodec } from './json-codec';
+import { NO_ENVIRONMENT, readSettings, valuesOf, type Check } from './settings';
 import { textOf } from './thrown';
 import type { DeadLetterReason } from './settlement';
 
@@ -48,6 +50,13 @@ export interface DeadLetterServiceParts {
   /** How often one event may be redriven. */
   readonly maxRedrives: number;
 }
+
+const REDRIVE_CHECKS = {
+  limit: integer(1, 1_000_000),
+  rate: integer(1, 100_000),
+  dryRun: flag,
+  cursor: text,
+} satisfies Record<keyof RedriveOptions, Check<unknown>>;
 
 const PAGE = 100;
 const DEFAULT_LIMIT = 1000;
@@ -117,9 +126,13 @@ export class DeadLetterService {
    * @throws EventsError for an id: `no_dead_letter`, `no_handler`, `redrive_limit`, and as `emit` where it cannot be sent
    */
   async redrive(which: string | DeadLetterFilter, options: RedriveOptions = {}): Promise<RedriveResult> {
-    const { limit = DEFAULT_LIMIT, rate = DEFAULT_RATE, dryRun = false, cursor } = options;
-    assertInteger('limit', limit, 1, 1_000_000);
-    assertInteger('rate', rate, 1, 100_000);
+    const {
+      limit = DEFAULT_LIMIT,
+      rate = DEFAULT_RATE,
+      dryRun = false,
+      cursor,
+    } = valuesOf(readSettings('', options, NO_ENVIRONMENT, REDRIVE_CHECKS));
+    if (typeof which !== 'string') assertFilter(which);
     if (typeof which === 'string') {
       const letter = await this.#store.get(assertId(which));
       if (letter === undefined) throw missing(which);
@@ -160,6 +173,7 @@ export class DeadLetterService {
 
   /** Deletes dead letters for good. @returns how many */
   async discard(which: string | DeadLetterFilter): Promise<number> {
+    if (typeof which !== 'string') assertFilter(which);
     if (typeof which === 'string') return (await this.#store.remove(assertId(which))) ? 1 : 0;
     const end = await this.#store.newest();
     let count = 0;

@@ -3,7 +3,7 @@ import { encodeAttribute } from './cloudevents';
 import { EmitBatch } from './emit-batch';
 import type { EmitGate } from './emit-gate';
 import type { Clock } from './clock';
-import { EventsError } from './errors';
+import { EventsConfigurationError, EventsError } from './errors';
 import { ID_RULE, isEventId, newEventId } from './event-id';
 import type { EmittedData, EventName } from './event-map';
 import { assertEventName } from './event-name';
@@ -13,6 +13,7 @@ import { formatIsoTime } from './iso-time';
 import type { JsonCodec } from './json-codec';
 import { composePublish, type EmitReceipt, type OutboundEvent, type Stage } from './middleware';
 import { sanitize } from './names';
+import { isObject, isPlainObject, unknownOption, wrong } from './settings';
 import { promiseOf } from './promises';
 import { textOf } from './thrown';
 import type { EventTransport, PublishReceipt } from './transport';
@@ -59,6 +60,16 @@ export class EmitManyError extends EventsError {
   }
 }
 
+/** One event of an `emitMany`. @throws EventsConfigurationError if it is none */
+export function eventAt(events: readonly EventToEmit[], place: number): EventToEmit {
+  const event: unknown = events[place];
+  if (typeof event === 'object' && event !== null) return event as EventToEmit;
+  throw new EventsConfigurationError(
+    `events[${place}]`,
+    `emitMany takes events of the form { name, data, options? }; at place ${place} there is ${event === null ? 'null' : typeof event}`,
+  );
+}
+
 /** How `emitMany` emits. */
 export interface EmitManyOptions {
   /** Events on their way at once. Default: 256. */
@@ -81,6 +92,26 @@ export interface EmitterParts {
   readonly gate: EmitGate;
   /** Milliseconds in which an emit is to be confirmed. */
   readonly publishTimeout: number;
+}
+
+/** Given where there are none: nothing is to be checked. */
+export const NO_OPTIONS: EmitOptions = Object.freeze({});
+
+const EMIT_OPTIONS = { id: 1, correlationId: 1, causationId: 1, headers: 1, time: 1 } satisfies Record<
+  keyof EmitOptions,
+  1
+>;
+
+/** The values of ids and time are checked where they are used. @throws EventsConfigurationError */
+function assertOptions(options: EmitOptions): void {
+  if (!isObject(options)) throw wrong('emit options', 'an object', options);
+  for (const key in options) {
+    if (!Object.hasOwn(EMIT_OPTIONS, key)) throw unknownOption('emit', key, Object.keys(EMIT_OPTIONS));
+  }
+  const { headers } = options;
+  // A Map or Headers would count as an object without any.
+  if (headers !== undefined && !isPlainObject(headers))
+    throw wrong('emit.headers', 'a plain object of texts by key', headers);
 }
 
 type Deliver = (message: EventMessage) => Promise<PublishReceipt>;
@@ -144,9 +175,10 @@ export class Emitter {
     });
     const all = Promise.allSettled(
       // `map` would pass over the holes of an array, and the batch would wait for them.
-      Array.from(events, async (each, place) => {
+      Array.from(events, async (_, place) => {
         try {
-          const { name, options = {} } = each;
+          const each = eventAt(events, place);
+          const { name, options = NO_OPTIONS } = each;
           assertEventName(name);
           const event = this.#outbound(name, each.data, options);
           this.#ways.set(event, (message) => batch.add(place, message));
@@ -171,6 +203,7 @@ export class Emitter {
   }
 
   #outbound(name: string, data: unknown, options: EmitOptions): OutboundEvent {
+    if (options !== NO_OPTIONS) assertOptions(options);
     return {
       id: checkId('id', options.id) ?? newEventId(),
       name,

@@ -1,5 +1,6 @@
 import { cut, printable } from './printable';
 import type { DeadLetterReason } from './settlement';
+import { textOf } from './thrown';
 
 /**
  * Every way in which this package says no. The set is closed: `docs/errors.md` has an entry for each.
@@ -78,6 +79,12 @@ export class EventsError extends Error {
     this.retryable = options.retryable ?? false;
     this.serverCode = options.serverCode;
     Object.defineProperty(this, BRAND, { value: true });
+  }
+
+  /** For `JSON.stringify`, which leaves the message of an Error out: all fields, the cause as text, no stack. */
+  toJSON(): Record<string, unknown> {
+    const { name, message, cause } = this;
+    return { ...(this as object), name, message, ...(cause === undefined ? {} : { cause: textOf(cause) }) };
   }
 
   static override [Symbol.hasInstance](value: unknown): boolean {

@@ -2,8 +2,16 @@ import { systemClock } from './clock';
 import { DeadLetterService } from './dead-letter-service';
 import { flag, integer } from './checks';
 import { EmitGate, type EmitLimits } from './emit-gate';
-import { EmitManyError, Emitter, type EmitManyOptions, type EmitOptions, type EventToEmit } from './emitter';
-import { EventsError } from './errors';
+import {
+  EmitManyError,
+  Emitter,
+  NO_OPTIONS,
+  eventAt,
+  type EmitManyOptions,
+  type EmitOptions,
+  type EventToEmit,
+} from './emitter';
+import { EventsConfigurationError, EventsError } from './errors';
 import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } from './event-map';
 import { assertEventName } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
@@ -53,6 +61,23 @@ function resolveEmitManyOptions(given: EmitManyOptions): Required<EmitManyOption
   return { window, atomic };
 }
 
+/** @throws EventsConfigurationError */
+function listOf(events: Iterable<EventToEmit>): readonly EventToEmit[] {
+  const given: unknown = events;
+  const isIterable =
+    typeof given === 'object' &&
+    given !== null &&
+    typeof (given as Partial<typeof events>)[Symbol.iterator] === 'function';
+  if (!isIterable) {
+    const what = given === null ? 'null' : typeof given;
+    throw new EventsConfigurationError(
+      'events',
+      `emitMany takes an array of events, or another iterable of { name, data, options? }; got ${what}`,
+    );
+  }
+  return Array.from(events);
+}
+
 /** Emits events and subscribes handlers to them. */
 export class EventService {
   /** The dead letters of the cluster, and their way back. */
@@ -88,7 +113,11 @@ export class EventService {
    * subscribed service, within the limits of the stream.
    * @throws EventsError with the codes of "Emitting" in `docs/errors.md`; nothing is ever dropped without one
    */
-  emit<N extends EventName>(name: N, data: EmittedData<N>, options: EmitOptions = {}): Promise<EmitReceipt> {
+  emit<N extends EventName>(
+    name: N,
+    data: EmittedData<N>,
+    options: EmitOptions = NO_OPTIONS,
+  ): Promise<EmitReceipt> {
     // Not `async`: the emitter's promise is the emit's, without another one around it.
     try {
       assertEventName(name);
@@ -105,10 +134,12 @@ export class EventService {
   /**
    * Publishes several events, started in the order given, some of them on their way at once; resolves to their receipts
    * in that order when all are stored.
+   * @param given an array or another iterable, which is read to its end first
    * @throws EmitManyError when some were not; the others are stored all the same, unless they are `atomic`
    */
-  async emitMany(events: readonly EventToEmit[], options: EmitManyOptions = {}): Promise<EmitReceipt[]> {
+  async emitMany(given: Iterable<EventToEmit>, options: EmitManyOptions = {}): Promise<EmitReceipt[]> {
     const { window, atomic } = resolveEmitManyOptions(options);
+    const events = listOf(given);
     if (this.#state === 'closed') throw new EventsError('closed', 'cannot emit: the event service is closed');
     const results = atomic
       ? await this.#emitter.emitTogether(events)
@@ -135,7 +166,7 @@ export class EventService {
       while (next < events.length) {
         const place = next++;
         try {
-          results[place] = { status: 'fulfilled', value: await emit(events[place] as EventToEmit) };
+          results[place] = { status: 'fulfilled', value: await emit(eventAt(events, place)) };
         } catch (reason) {
           results[place] = { status: 'rejected', reason };
         }

@@ -1,6 +1,6 @@
 import { arrayIndex, MAX_DATE_PATHS_BYTES, MAX_DEPTH, pointerToken, pointerTokens } from './date-paths';
 import { formatIsoTime } from './iso-time';
-import { NOT_PLAIN, plainKindOf, type PlainKind } from './plain-kind';
+import { isEmptyDisguise, NOT_PLAIN, plainKindOf, type PlainKind } from './plain-kind';
 
 /** The Dates in a value. */
 export interface Dates {
@@ -40,7 +40,14 @@ export function findDates(value: unknown, depth: number): Dates | undefined {
   } else {
     for (const key of Object.keys(source)) found = withKey(found, source, key, depth);
   }
-  return found === undefined ? undefined : { paths: found.paths, written: withTexts(source, found) };
+  if (found !== undefined) return { paths: found.paths, written: withTexts(source, found) };
+  if (isEmpty(source) && isEmptyDisguise(source)) throw NOT_PLAIN;
+  return undefined;
+}
+
+function isEmpty(source: object): boolean {
+  for (const _ in source) return false;
+  return true;
 }
 
 /** `undefined` of an invalid Date. What a class of its own makes of its value may be no time at all, which JSON says as `null`. */

@@ -4,12 +4,16 @@ import type { ConsumeContext } from './event-context';
 import { receivedId } from './event-id';
 import { emptyHeaders, isReserved, type EventHeaders } from './headers';
 import { parseIsoTime } from './iso-time';
+import { isStructured, readStructured, type StructuredEvent } from './structured-event';
 import type { Delivery } from './transport';
 
 /** A delivery on its way through the pipeline. Attributes are read from the headers when somebody asks. */
 export class InboundEvent implements ConsumeContext {
   data: unknown = undefined;
+  /** Its body has integers that a number would round; they are texts in `data`. */
+  inexact = false;
   #id: string | undefined;
+  #structured: StructuredEvent | undefined;
   #headers: EventHeaders | undefined;
   #abort: AbortController | undefined;
   #scope: AsyncResource | undefined;
@@ -21,8 +25,19 @@ export class InboundEvent implements ConsumeContext {
     readonly timeout: number,
   ) {}
 
+  /** Attributes and data, if both are in the body. */
+  get structured(): StructuredEvent | undefined {
+    const { headers, text, body } = this.delivery;
+    if (!isStructured(headers['content-type'])) return undefined;
+    return (this.#structured ??= readStructured(headers, text ?? body));
+  }
+
+  get #attributes(): EventHeaders {
+    return this.structured?.headers ?? this.delivery.headers;
+  }
+
   get id(): string {
-    return (this.#id ??= receivedId(this.delivery.headers[CE.id]) ?? this.delivery.fallbackId);
+    return (this.#id ??= receivedId(this.#attributes[CE.id]) ?? this.delivery.fallbackId);
   }
 
   get name(): string {
@@ -30,17 +45,17 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get source(): string {
-    return receivedId(this.delivery.headers[CE.source]) ?? 'unknown';
+    return receivedId(this.#attributes[CE.source]) ?? 'unknown';
   }
 
   get time(): Date {
-    const text = this.delivery.headers[CE.time] ?? '';
+    const text = this.#attributes[CE.time] ?? '';
     const time = new Date(parseIsoTime(text) ?? decodeAttribute(text));
     return Number.isNaN(time.getTime()) ? new Date(this.delivery.storedAt) : time;
   }
 
   get correlationId(): string {
-    const { headers } = this.delivery;
+    const headers = this.#attributes;
     const correlationId = headers[CE.correlationId];
     // So it is where one event begins what others follow from.
     if (correlationId === this.id) return correlationId;
@@ -48,7 +63,7 @@ export class InboundEvent implements ConsumeContext {
   }
 
   get causationId(): string | undefined {
-    return receivedId(this.delivery.headers[CE.causationId]);
+    return receivedId(this.#attributes[CE.causationId]);
   }
 
   get attempt(): number {

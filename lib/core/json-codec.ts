@@ -8,6 +8,7 @@ import {
   reviveDates,
 } from './date-paths';
 import { EventsError, EventSerializationError } from './errors';
+import { integersAsTexts } from './exact-integers';
 import { findDates } from './find-dates';
 import { PlainCopy, shortened } from './plain-copy';
 import { writeSmallJson } from './small-json';
@@ -16,6 +17,7 @@ import { TextMemo } from './text-memo';
 export { MAX_DEPTH };
 
 const BYTE_ORDER_MARK = '\ufeff';
+const LONE_SURROGATE = /\p{Cs}/u;
 const MAX_REMEMBERED = 500;
 const MAX_REMEMBERED_LENGTH = 512;
 /** Where all events are none of the small, one in 32 is tried: what is written of it in vain then costs next to nothing. */
@@ -101,21 +103,9 @@ export class JsonCodec {
     return datePaths === undefined ? value : this.reviveDates(value, datePaths, 2 * body.length + 1000);
   }
 
-  /**
-   * @param body a string must be ASCII
-   * @throws EventsError `undecodable`, without a word of the body, which may be confidential
-   */
+  /** As `parseJson`. */
   parse(body: Uint8Array | string): unknown {
-    if (body.length === 0) throw new EventsError('undecodable', 'the body is empty');
-    if (body.length > 2 * MAX_DEPTH && isTooDeep(bytesOf(body))) {
-      throw new EventsError('undecodable', `the body is nested deeper than ${MAX_DEPTH} levels`);
-    }
-    const text = typeof body === 'string' ? body : textOf(bytesOf(body));
-    try {
-      return JSON.parse(text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text);
-    } catch {
-      throw new EventsError('undecodable', 'the body is not JSON');
-    }
+    return parseJson(body);
   }
 
   /**
@@ -138,12 +128,41 @@ export class JsonCodec {
   }
 }
 
-const bytesOf = (body: Uint8Array | string): Buffer =>
+/** Told when a body has integers that a number would round. */
+export interface InexactSink {
+  inexact: boolean;
+}
+
+/**
+ * Integers that a number would round are texts in the value.
+ * @param body a string must be ASCII
+ * @throws EventsError `undecodable`, without a word of the body, which may be confidential
+ */
+export function parseJson(body: Uint8Array | string, sink?: InexactSink): unknown {
+  if (body.length === 0) throw new EventsError('undecodable', 'the body is empty');
+  if (body.length > 2 * MAX_DEPTH && isTooDeep(bytesOf(body))) {
+    throw new EventsError('undecodable', `the body is nested deeper than ${MAX_DEPTH} levels`);
+  }
+  const text = typeof body === 'string' ? body : utf8Of(bytesOf(body));
+  const json = text.startsWith(BYTE_ORDER_MARK) ? text.slice(1) : text;
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch {
+    throw new EventsError('undecodable', 'the body is not JSON');
+  }
+  const exact = integersAsTexts(json);
+  if (exact === undefined) return value;
+  if (sink !== undefined) sink.inexact = true;
+  return JSON.parse(exact);
+}
+
+export const bytesOf = (body: Uint8Array | string): Buffer =>
   typeof body === 'string'
     ? Buffer.from(body, 'latin1')
     : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
 
-function textOf(bytes: Buffer): string {
+export function utf8Of(bytes: Buffer): string {
   if (isAscii(bytes)) return bytes.toString('latin1');
   if (!isUtf8(bytes)) throw new EventsError('undecodable', 'the body is not UTF-8');
   return bytes.toString('utf8');
@@ -172,6 +191,14 @@ function encodePlain(data: unknown): EncodedData {
 }
 
 function datePathsOf(paths: readonly string[]): string {
+  const broken = paths.find((path) => LONE_SURROGATE.test(path));
+  if (broken !== undefined) {
+    const why = 'a key on its way has half of a surrogate pair, which a header cannot carry';
+    throw new EventSerializationError(
+      broken,
+      `${shortened(broken)} is a Date, and ${why}: send it as an ISO string, with whole characters in its keys`,
+    );
+  }
   const datePaths = formatDatePaths(paths);
   if (datePaths.length <= MAX_DATE_PATHS_BYTES) return datePaths;
   const first = paths[0] ?? '';

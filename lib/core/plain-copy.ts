@@ -75,9 +75,12 @@ export class PlainCopy {
     if (types.isNumberObject(value)) return this.copyPrimitive(Number(value));
     if (types.isStringObject(value)) return String(value);
     if (types.isBooleanObject(value)) return Boolean.prototype.valueOf.call(value);
-    if (types.isDate(value) && !Number.isNaN(value.getTime())) return new Date(value.getTime());
+    if (types.isDate(value)) {
+      const time = Date.prototype.getTime.call(value);
+      if (!Number.isNaN(time)) return new Date(time);
+    }
     if (isThenable(value)) this.refuse('a Promise', 'did you forget to await it?');
-    if (Object.getPrototypeOf(value) !== Object.prototype && !Array.isArray(value)) this.refuseBuiltIn(value);
+    if (!Array.isArray(value)) this.refuseBuiltIn(value);
     if (this.ancestors.has(value)) {
       this.refuse('a cycle (an object that holds itself)', "send the object's id instead");
     }

@@ -92,6 +92,13 @@ export const wrong = (
 export const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
+/** An object literal, of any realm; not a Map, a Date or an instance of another class. */
+export function isPlainObject(value: unknown): value is Record<string, unknown> {
+  if (!isObject(value)) return false;
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 function readVariable(
   env: Environment,
   { variable, parse, secret }: Check<unknown>,
@@ -102,7 +109,7 @@ function readVariable(
   return { value: parse ? parse(trimmed) : trimmed, from: variable, level: 'environment' };
 }
 
-function unknownOption(path: string, key: string, known: readonly string[]): EventsConfigurationError {
+export function unknownOption(path: string, key: string, known: readonly string[]): EventsConfigurationError {
   const option = join(path, key);
   const meant = nearest(key, known);
   const hint =

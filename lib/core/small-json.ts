@@ -1,7 +1,7 @@
 import { types } from 'node:util';
 import { pointerToken } from './date-paths';
 import { formatIsoTime } from './iso-time';
-import { plainKindOf } from './plain-kind';
+import { isEmptyDisguise, plainKindOf } from './plain-kind';
 
 /** Data as JSON, all of it ASCII, and where its Dates are, see date-paths.ts. */
 export interface SmallJson {
@@ -83,7 +83,7 @@ function writeObject(source: Record<string, unknown>, start: number): number {
     at = writeMember(source, key, start, at);
     if (at > MAX_BYTES) return BEYOND;
   }
-  return writeEnd(start, at);
+  return writeEnd(source, start, at);
 }
 
 /** Its prototype may have keys too. */
@@ -93,7 +93,7 @@ function writeInstance(source: Record<string, unknown>, start: number): number {
     at = writeMember(source, key, start, at);
     if (at > MAX_BYTES) return BEYOND;
   }
-  return writeEnd(start, at);
+  return writeEnd(source, start, at);
 }
 
 /** @param start where the object begins */
@@ -110,9 +110,12 @@ function writeMember(source: Record<string, unknown>, key: string, start: number
   return end;
 }
 
-function writeEnd(start: number, end: number): number {
+function writeEnd(source: object, start: number, end: number): number {
   let at = end;
-  if (at === start) buffer[at++] = OPENING_BRACE;
+  if (at === start) {
+    if (isEmptyDisguise(source)) return BEYOND;
+    buffer[at++] = OPENING_BRACE;
+  }
   buffer[at] = CLOSING_BRACE;
   return at + 1;
 }

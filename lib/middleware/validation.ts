@@ -1,4 +1,5 @@
 import { isStandardSchema, type EventContract, type StandardSchema } from '../core/contract';
+import { inexactError } from '../core/decoding';
 import { EventsError, EventValidationError, NonRetryableError, type ValidationIssue } from '../core/errors';
 import type { Stage } from '../core/middleware';
 import { classSchema } from './class-validator';
@@ -40,6 +41,10 @@ export function validation(contracts: readonly EventContract[], strict: boolean)
       } catch (error) {
         // A schema that fails to run (it may look something up) is an ordinary failure; data that does not fit stays so.
         if (!(error instanceof EventsError)) throw error;
+        if (event.inexact) {
+          const cause = inexactError();
+          throw new NonRetryableError(cause.message, { reason: 'undecodable', cause });
+        }
         throw new NonRetryableError(error.message, { reason: 'validation', cause: error });
       }
       return next(event);

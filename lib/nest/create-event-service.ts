@@ -31,6 +31,7 @@ export function assembleEventService(
 ): { service: EventService; transport: EventTransport } {
   const logger = steadyLogger(ownLogger);
   const codec = new JsonCodec();
+  const contracts = new Set(options.events.map(({ name }) => name));
   const transport =
     seam === undefined
       ? transportOf(options, logger)
@@ -41,7 +42,7 @@ export function assembleEventService(
     ...(seam === undefined ? {} : { observers: [seam.outermost] }),
     stages: [
       correlation,
-      decoding(codec),
+      decoding(codec, (name) => contracts.has(name)),
       ...middleware.map(stageOf),
       // What is not configured costs nothing.
       ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),

@@ -21,6 +21,7 @@ import { EventsStrategy } from './bridge/events-strategy';
 import { ClosingModule, LastHook, RegisteredService } from './closing.module';
 import { markRegistration, ONE_COPY, registrations, servicesOfOtherCopies } from './copies';
 import { Lifecycle } from './lifecycle';
+import { GivenOptions } from './options/given-options';
 import type { EventsModuleOptions } from './options/options';
 import { TEST_SEAM, type TestSeam } from './test-seam';
 
@@ -76,7 +77,7 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
   static register(options: EventsModuleOptions): DynamicModule {
-    return moduleOf(options?.isGlobal, [], [{ provide: RAW_OPTIONS, useValue: options }]);
+    return moduleOf(options?.isGlobal, [], [{ provide: RAW_OPTIONS, useValue: new GivenOptions(options) }]);
   }
 
   /** As `register`, with options made by other providers; a wrong one fails the start of the application. */
@@ -122,7 +123,7 @@ function moduleOf(
         provide: Assembly,
         inject: [RAW_OPTIONS, ModuleRef, ModulesContainer, LazyModuleLoader, HttpAdapterHost],
         useFactory: (
-          given: EventsModuleOptions,
+          given: GivenOptions,
           moduleRef: ModuleRef,
           modules: ModulesContainer,
           loader: LazyModuleLoader,
@@ -136,7 +137,7 @@ function moduleOf(
             // Global modules have the greatest number.
             if (module.metatype === ClosingModule) module.distance = Infinity;
           }
-          return new Assembly(given, { moduleRef, modules, loader, http }, seam);
+          return new Assembly(given.options, { moduleRef, modules, loader, http }, seam);
         },
       },
       {
@@ -191,14 +192,18 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
       'EventsModule.registerAsync takes exactly one of `useFactory`, `useClass` and `useExisting`',
     );
   }
-  if (useFactory !== undefined) return [{ provide: RAW_OPTIONS, inject: inject ?? [], useFactory }];
+  if (useFactory !== undefined) {
+    const make = async (...args: never[]): Promise<GivenOptions> =>
+      new GivenOptions(await useFactory(...args));
+    return [{ provide: RAW_OPTIONS, inject: inject ?? [], useFactory: make }];
+  }
   const factory = (useExisting ?? useClass) as Type<EventsOptionsFactory>;
   return [
     ...(useClass === undefined ? [] : [useClass]),
     {
       provide: RAW_OPTIONS,
       inject: [factory],
-      useFactory: (made: EventsOptionsFactory) => made.createEventsOptions(),
+      useFactory: async (made: EventsOptionsFactory) => new GivenOptions(await made.createEventsOptions()),
     },
   ];
 }

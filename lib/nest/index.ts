@@ -2,6 +2,7 @@ export { EventsClient } from './bridge/events-client';
 export { EventsDeserializer } from './bridge/events-deserializer';
 export { EventsStrategy } from './bridge/events-strategy';
 export { createEventService } from './create-event-service';
+export { EventsExceptionFilter } from './events-exception.filter';
 export { EventsModule, type EventsModuleAsyncOptions, type EventsOptionsFactory } from './events.module';
 export { OnEvent, type EventHandlerDecorator, type OnEventOptions } from './on-event.decorator';
 export type { ConnectionOptions, EventsModuleOptions, StreamOptions } from './options/options';

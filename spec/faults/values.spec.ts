@@ -1,5 +1,12 @@
-import { NonRetryableError, type EventService } from '@venta/events';
+import {
+  defineEvent,
+  EventsError,
+  NonRetryableError,
+  RetryAfterError,
+  type EventService,
+} from '@venta/events';
 import { headers as natsHeaders } from 'nats';
+import { JsonCodec } from '../../lib/core/json-codec';
 import { eventually } from '../../lib/testing/conformance/collector';
 import { onNats } from '../support/on-nats';
 
@@ -192,5 +199,344 @@ describe.each(services)('F45 what handlers throw (%s)', (_, start) => {
       message: 'cannot charge; caused by Error: card expired',
     });
     for (const { message } of Object.values(told)) expect(nats.logger.text).toContain(message);
+  });
+});
+
+/** An event of another client. */
+async function publishRaw(
+  name: string,
+  body: string | Uint8Array,
+  headers: Record<string, string> = {},
+): Promise<void> {
+  const client = await nats.client();
+  const block = natsHeaders();
+  for (const [key, value] of Object.entries(headers)) block.set(key, value);
+  await client.jetstream().publish(nats.subject(name), body, { headers: block });
+}
+
+describe('F49 events of other languages', () => {
+  const STRUCTURED = 'application/cloudevents+json';
+  const envelope = (more: object): string =>
+    JSON.stringify({
+      specversion: '1.0',
+      id: 'ce 1%',
+      source: '/shöp',
+      type: 'order.placed',
+      time: '2024-02-03T00:00:00Z',
+      correlationid: 'case-1',
+      ...more,
+    });
+
+  it('in structured mode are as in binary mode: attributes, data, Dates, base64, text', async () => {
+    const service = await nats.service();
+    const received = await nats.collect(service, 'order.>');
+    const bodies: [string, string, string, unknown][] = [
+      ['a', STRUCTURED, envelope({ data: { n: 1 } }), { n: 1 }],
+      [
+        'b',
+        'Application/CloudEvents+JSON; charset=utf-8',
+        envelope({ data: 'x', datacontenttype: 'text/plain' }),
+        'x',
+      ],
+      ['c', STRUCTURED, envelope({ data_base64: Buffer.from('{"n":2}').toString('base64') }), { n: 2 }],
+      ['d', STRUCTURED, envelope({ data_base64: 'aGVsbG8=', datacontenttype: 'text/plain' }), 'hello'],
+      [
+        'e',
+        STRUCTURED,
+        envelope({ data: { at: '2026-01-01T00:00:00.000Z' }, datepaths: '#/at' }),
+        { at: new Date('2026-01-01') },
+      ],
+      ['f', STRUCTURED, envelope({}), null],
+      ['g', 'text/plain', 'hello', 'hello'],
+      ['h', 'text/plain; charset=utf-8', 'Grüße', 'Grüße'],
+      ['i', 'application/vnd.order+json', '{"n":3}', { n: 3 }],
+    ];
+    for (const [name, type, body] of bodies)
+      await publishRaw(`order.${name}`, body, { 'Content-Type': type });
+    const events = await received.atLeast(bodies.length);
+    expect(Object.fromEntries(events.map(({ data, context }) => [context.name.slice(6), data]))).toEqual(
+      Object.fromEntries(bodies.map(([name, , , data]) => [name, data])),
+    );
+    const { context } = events.find((each) => each.context.name === 'order.a')!;
+    expect(context).toMatchObject({
+      id: 'ce 1%',
+      source: '/shöp',
+      correlationId: 'case-1',
+      causationId: undefined,
+      time: new Date('2024-02-03'),
+    });
+  });
+
+  it('that cannot be read are dead letters with a reason, their attributes kept', async () => {
+    const service = await nats.service();
+    const received = await nats.collect(service, 'order.>');
+    const bad: [string, string, string, RegExp][] = [
+      ['batch', 'application/cloudevents-batch+json', `[${envelope({ data: 1 })}]`, /batch of CloudEvents/],
+      ['avro', 'application/cloudevents+avro', 'x', /another format than JSON/],
+      ['none', STRUCTURED, '{"data":1}', /specversion/],
+      ['list', STRUCTURED, '[1]', /specversion/],
+      ['broken', STRUCTURED, '{', /not JSON/],
+      ['base64', STRUCTURED, envelope({ data_base64: '***' }), /base64/],
+      [
+        'big',
+        STRUCTURED,
+        envelope({ data: { id: 1 } }).replace('"id":1', '"id":9007199254740993'),
+        /integer/,
+      ],
+      ['integer', 'application/json', '{"id":9007199254740993,"ok":9007199254740991}', /integer/],
+      ['long', 'application/json', '[12345678901234567890]', /integer/],
+      ['infinite', 'application/json', '{"a":1e400}', /integer/],
+      ['latin', 'text/plain', Buffer.from('\xe9\xe8', 'latin1') as unknown as string, /UTF-8/],
+    ];
+    for (const [name, type, body] of bad) await publishRaw(`order.${name}`, body, { 'content-type': type });
+    const found = Object.fromEntries(
+      (await letters(service, bad.length)).map((letter) => [letter.event, letter]),
+    );
+    for (const [name, , body, why] of bad) {
+      expect(found[`order.${name}`]).toMatchObject({
+        reason: 'undecodable',
+        error: { message: expect.stringMatching(why) as string },
+      });
+      expect(Buffer.from(found[`order.${name}`]!.body)).toEqual(Buffer.from(body));
+    }
+    expect(found['order.base64']!.eventId).toMatch(/^c/);
+    expect(found['order.big']).toMatchObject({ eventId: 'ce 1%', correlationId: 'case-1' });
+    expect(received.items).toEqual([]);
+  });
+
+  it('with long integers reach a handler whose contract takes text there, and no other', async () => {
+    const takes = (accepts: (id: unknown) => boolean): object => ({
+      '~standard': {
+        version: 1,
+        vendor: 'test',
+        validate: (value: { id: unknown }) =>
+          accepts(value.id) ? { value } : { issues: [{ message: 'no', path: ['id'] }] },
+      },
+    });
+    const service = await nats.service({
+      events: [
+        defineEvent('order.text', { schema: takes((id) => typeof id === 'string') as never }),
+        defineEvent('order.number', { schema: takes((id) => typeof id === 'number') as never }),
+      ],
+    });
+    const received = await nats.collect(service, 'order.>');
+    for (const name of ['order.text', 'order.number']) {
+      await publishRaw(name, '{"id":9007199254740993}');
+      await publishRaw(name, '{"id":"9007199254740993"}');
+      await publishRaw(name, '{"id":9007199254740991}');
+    }
+    const dead = await letters(service, 3);
+    expect(dead.map(({ event, reason }) => `${event} ${reason}`).sort()).toEqual([
+      'order.number undecodable',
+      'order.number validation',
+      'order.text validation',
+    ]);
+    expect((await received.atLeast(3)).map(({ data }) => (data as { id: unknown }).id).sort()).toEqual(
+      ['9007199254740993', '9007199254740993', 9007199254740991].sort(),
+    );
+  });
+});
+
+describe('F61 paths of Dates made to be slow', () => {
+  const SIZE = 500_000;
+  const codec = new JsonCodec();
+  const shortest = (run: () => unknown): number => {
+    let least = Infinity;
+    for (let n = 0; n < 3; n++) {
+      const began = performance.now();
+      run();
+      least = Math.min(least, performance.now() - began);
+    }
+    return least;
+  };
+  const many = (path: (n: number) => string): string => {
+    let header = '';
+    for (let n = 0; header.length < 4080; n++) header += `${header === '' ? '' : ','}#${path(n)}`;
+    return header.slice(0, header.lastIndexOf(','));
+  };
+
+  it.each<[string, string, string]>([
+    ['objects without the keys', `[${'{},'.repeat(SIZE / 3)}{}]`, many((n) => `/*/k${n}`)],
+    ['few paths that are missing', `[${'{},'.repeat(SIZE / 3)}{}]`, '#/*/a,#/*/b,#/*/c,#/*/d,#/*/e'],
+    ['one large array by many slots', `[${'1,'.repeat(SIZE / 2)}1]`, many((n) => `/${n}`)],
+    [
+      'one large object by many keys',
+      `{${Array.from({ length: SIZE / 12 }, (_, n) => `"x${n}":1`).join()}}`,
+      many((n) => `/k${n}`),
+    ],
+    [
+      'star and slot at each level',
+      `${'['.repeat(12)}${'"",'.repeat(SIZE / 3)}""${']'.repeat(12)}`,
+      many((n) => [...n.toString(2).padStart(12, '0')].map((bit) => (bit === '1' ? '/*' : '/0')).join('')),
+    ],
+    [
+      'star and slot of large arrays',
+      `[${`[${'1,'.repeat(999)}1],`.repeat(SIZE / 2000)}1]`,
+      many((n) => `/*/${n}`),
+    ],
+  ])('%s', (_, body, paths) => {
+    const bytes = Buffer.from(body);
+    const parsing = shortest(() => codec.parse(bytes));
+    expect(shortest(() => codec.decode(bytes, paths)) - parsing).toBeLessThan(150 + 2 * parsing);
+  });
+
+  it('are none that emit writes, however rare the Dates in a list', () => {
+    const at = new Date();
+    const data = Array.from({ length: 3000 }, (_, n) => ({
+      n,
+      ...(n % 7 === 0 ? { [`at${n % 16}`]: at } : {}),
+    }));
+    const { body, datePaths } = codec.encode(data);
+    expect(codec.decode(body, datePaths)).toEqual(data);
+  });
+});
+
+describe.each(services)('F65 values (%s)', (_, start) => {
+  const refusal = (emitted: Promise<unknown>): Promise<unknown> =>
+    emitted.then(
+      () => 'stored',
+      (error: unknown) => error,
+    );
+
+  it('a Date under a key with half of a surrogate pair is refused with its path', async () => {
+    const service = await start();
+    expect(await refusal(service.emit('order.placed', { x: { ['\udc00']: new Date() } }))).toMatchObject({
+      code: 'unserializable',
+      path: '/x/\udc00',
+      message: expect.stringContaining('/x/') as string,
+    });
+  });
+
+  it('what hides that it is a built-in is refused with its path', async () => {
+    const service = await start();
+    const map = (): Map<number, number> => new Map([[1, 2]]);
+    const disguised: object[] = [
+      Object.setPrototypeOf(map(), null) as object,
+      Object.setPrototypeOf(map(), Object.prototype) as object,
+      Object.defineProperty(map(), Symbol.toStringTag, { value: 'Object' }),
+      Object.setPrototypeOf(new Set([1]), null) as object,
+      Object.assign(Object.setPrototypeOf(map(), null) as object, { a: 1 }),
+      Object.setPrototypeOf(new Uint8Array(2), null) as object,
+      Object.setPrototypeOf(Promise.resolve(1), null) as object,
+      Math,
+      Reflect,
+    ];
+    for (const value of disguised) {
+      for (const more of [{}, { long: 'x'.repeat(2000) }]) {
+        expect(await refusal(service.emit('order.placed', { a: [{ value }], ...more }))).toMatchObject({
+          code: 'unserializable',
+          path: '/a/0/value',
+        });
+      }
+    }
+    for (const value of [{}, Object.create(null) as object, [], new (class Empty {})(), { a: undefined }])
+      await service.emit('order.placed', { value, long: 'x'.repeat(2000) });
+  });
+});
+
+describe.each(services)('F78 emitMany and emit (%s)', (_, start) => {
+  it('take any iterable of events, and refuse everything else with a sentence', async () => {
+    const service = await start();
+    const received = await nats.collect(service, 'order.placed');
+    const event = (data: number): { name: string; data: number } => ({ name: 'order.placed', data });
+    expect(await service.emitMany(new Set([event(1), event(2)]))).toHaveLength(2);
+    expect(
+      await service.emitMany(
+        (function* () {
+          yield event(3);
+        })(),
+      ),
+    ).toHaveLength(1);
+    expect(await service.emitMany([])).toEqual([]);
+    await received.atLeast(3);
+    for (const wrong of [5, {}, null, undefined, 'text', true, () => [], (async function* () {})()]) {
+      for (const options of [{}, { atomic: true }]) {
+        await expect(service.emitMany(wrong as never, options)).rejects.toMatchObject({
+          code: 'invalid_configuration',
+          message: expect.stringMatching(/emitMany takes/) as string,
+        });
+      }
+    }
+    await expect(service.emitMany([undefined, event(4)] as never)).rejects.toMatchObject({
+      code: 'invalid_configuration',
+      message: expect.stringMatching(/place 0/) as string,
+    });
+  });
+
+  it('check their options as everything else does', async () => {
+    const service = await start();
+    for (const options of [
+      { ids: 'x' },
+      { correlationID: 'x' },
+      null,
+      'x',
+      [],
+      5,
+      { headers: new Map() },
+      { headers: [] },
+      { headers: 'x' },
+    ]) {
+      await expect(service.emit('order.placed', 1, options as never)).rejects.toMatchObject({
+        code: 'invalid_configuration',
+      });
+    }
+    await expect(service.emit('order.placed', 1, { correlationID: 'x' } as never)).rejects.toThrow(
+      /did you mean `emit.correlationId`/,
+    );
+    await service.emit('order.placed', 1, { id: undefined, headers: { a: 'b' } });
+  });
+
+  it('dead letters are sent back and discarded by an id or a filter, never by mistake', async () => {
+    const service = await start();
+    await service.subscribe('order.placed', () => {
+      throw new NonRetryableError('no');
+    });
+    await service.emit('order.placed', { n: 1 });
+    await letters(service, 1);
+    for (const which of [
+      undefined,
+      null,
+      5,
+      [],
+      new Set(),
+      new Date(),
+      true,
+      { since: '2026' },
+      { reason: 'x' },
+      { app: 5 },
+    ]) {
+      for (const call of ['redrive', 'discard'] as const)
+        await expect(service.deadLetters[call](which as never)).rejects.toMatchObject({
+          code: 'invalid_configuration',
+        });
+    }
+    await expect(service.deadLetters.redrive({}, { dryrun: true } as never)).rejects.toThrow(/dryRun/);
+    await expect(service.deadLetters.redrive({}, { dryRun: 'yes' } as never)).rejects.toThrow(/dryRun/);
+    const [letter] = await letters(service, 1);
+    expect(JSON.parse(JSON.stringify(letter))).toMatchObject({
+      event: 'order.placed',
+      data: { n: 1 },
+      error: { message: 'no' },
+    });
+  });
+});
+
+describe('errors as JSON', () => {
+  it('keep message, code, fields and cause', () => {
+    const error = new EventsError('no_stream', 'nobody took it', {
+      cause: new TypeError('gone'),
+      retryable: true,
+    });
+    expect(JSON.parse(JSON.stringify(error))).toEqual({
+      name: 'EventsError',
+      code: 'no_stream',
+      message: 'nobody took it',
+      retryable: true,
+      cause: 'TypeError: gone',
+    });
+    expect(JSON.parse(JSON.stringify(new RetryAfterError(5)))).toMatchObject({
+      delay: 5,
+      message: 'try again in 5 ms',
+    });
   });
 });
