@@ -5,6 +5,8 @@ const STATUS: Readonly<Record<EventsErrorCode, number>> = {
   connection_failed: 503,
   unsupported_server: 500,
   jetstream_unavailable: 503,
+  jetstream_refused: 502,
+  server_limit: 507,
   stream_mismatch: 500,
   consumer_mismatch: 500,
   invalid_pattern: 400,
