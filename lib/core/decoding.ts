@@ -3,34 +3,55 @@ import { EventsError, NonRetryableError } from './errors';
 import type { EventHeaders } from './headers';
 import type { InboundEvent } from './inbound-event';
 import type { InexactSink, JsonCodec } from './json-codec';
+import type { EventsLogger } from './logger';
 import type { Stage } from './middleware';
 import { bodyOf, isStructured, readStructured, type StructuredEvent } from './structured-event';
+import { TextMemo } from './text-memo';
 
 /**
- * Turns the body into `data`. A body that cannot be read never will be: a dead letter at once. So is one with integers that a number
- * would round, unless a contract judges the texts in their places.
- * @param hasContract tells of an event's name whether one does. Default: none does
+ * Turns the body into `data`. A body that cannot be read never will be: a dead letter at once. Integers that a number would round are
+ * texts in `data`; a contract of the event judges them there.
+ * @param onInexact called with the name of each event that has such integers. Default: nobody is
  */
-export function decoding(codec: JsonCodec, hasContract: (name: string) => boolean = () => false): Stage {
+export function decoding(codec: JsonCodec, onInexact: (name: string) => void = () => undefined): Stage {
   return {
     consume: (event, next) => {
       try {
         event.data = read(codec, event);
-        if (event.inexact && !hasContract(event.name)) throw inexactError();
       } catch (error) {
         if (!(error instanceof EventsError)) throw error;
         throw new NonRetryableError(error.message, { reason: 'undecodable', cause: error });
       }
+      if (event.inexact) onInexact(event.name);
       return next(event);
     },
+  };
+}
+
+/**
+ * Warns once per event name; not of those with a contract, which refuses the text or takes it.
+ * @param contracts names of the events that have one
+ */
+export function inexactWarnings(
+  logger: EventsLogger,
+  contracts: ReadonlySet<string>,
+): (name: string) => void {
+  const warned = new TextMemo<true>();
+  return (name) => {
+    if (contracts.has(name) || warned.get(name) !== undefined) return;
+    warned.set(name, true);
+    logger.warn(
+      `'${name}' has an integer that a JavaScript number would round (beyond 2^53): handlers receive it as a string. Send it as a ` +
+        'string, or give the event a contract that takes one there; this is logged once per event name',
+    );
   };
 }
 
 export const inexactError = (): EventsError =>
   new EventsError(
     'undecodable',
-    'the body has an integer that a JavaScript number would round (beyond 2^53): send it as a string, or give the event a ' +
-      'contract that takes text there',
+    'the body has an integer that a JavaScript number would round (beyond 2^53), and the contract does not take the string it ' +
+      'arrives as: take a string there, or send smaller numbers',
   );
 
 function read(codec: JsonCodec, event: InboundEvent): unknown {

@@ -1,9 +1,10 @@
-/** A number that may be too long, where a value can stand: most bodies have none, and are looked at no further. */
-const SUSPECT = /(?:^|[:[,])\s*-?\d(?:\d{15}|[\d.]*[eE]\+?\d\d)/;
+/** Digits of the shortest integer that a number may round. */
+const SAFE_DIGITS = 16;
 const INTEGER = /^-?\d+$/;
 const QUOTE = 34;
 const BACKSLASH = 92;
 const MINUS = 45;
+const POINT = 46;
 
 /**
  * JSON in which integers that a number would round stand as texts: other languages have longer ones.
@@ -11,7 +12,7 @@ const MINUS = 45;
  * @returns `undefined` if there are none
  */
 export function integersAsTexts(json: string): string | undefined {
-  if (!SUSPECT.test(json)) return undefined;
+  if (!hasLongInteger(json)) return undefined;
   let text = '';
   let copied = 0;
   let at = 0;
@@ -30,6 +31,24 @@ export function integersAsTexts(json: string): string | undefined {
   return copied === 0 ? undefined : text + json.slice(copied);
 }
 
+/**
+ * Tells whether there may be an integer of SAFE_DIGITS or more: such a run of digits covers a place of each SAFE_DIGITS, so most of the
+ * text is not looked at. Fractions, and texts that begin with digits, are none.
+ */
+function hasLongInteger(json: string): boolean {
+  const { length } = json;
+  for (let at = SAFE_DIGITS - 1; at < length; at += SAFE_DIGITS) {
+    if (!isDigit(json.charCodeAt(at))) continue;
+    let start = at;
+    while (start > 0 && isDigit(json.charCodeAt(start - 1))) start--;
+    while (at + 1 < length && isDigit(json.charCodeAt(at + 1))) at++;
+    if (at - start + 1 < SAFE_DIGITS) continue;
+    const before = start === 0 ? 0 : json.charCodeAt(start - 1);
+    if (before !== POINT && before !== QUOTE) return true;
+  }
+  return false;
+}
+
 function endOfText(json: string, start: number): number {
   let at = start;
   while (json.charCodeAt(at) !== QUOTE) at += json.charCodeAt(at) === BACKSLASH ? 2 : 1;
@@ -40,12 +59,12 @@ const isDigit = (code: number): boolean => code >= 48 && code <= 57;
 
 /** `+`, `-`, `.`, `E`, `e` and digits. */
 const isInNumber = (code: number): boolean =>
-  isDigit(code) || code === 43 || code === MINUS || code === 46 || code === 69 || code === 101;
+  isDigit(code) || code === 43 || code === MINUS || code === POINT || code === 69 || code === 101;
 
-/** Fractions are approximate in every language. What another JavaScript wrote comes back as it was. */
+/** Fractions and exponents are approximate in every language. What another JavaScript wrote comes back as it was. */
 function isRounded(literal: string): boolean {
+  if (!INTEGER.test(literal)) return false;
   const value = Number(literal);
-  if (!Number.isFinite(value)) return true;
-  if (!INTEGER.test(literal) || Number.isSafeInteger(value) || String(value) === literal) return false;
-  return BigInt(value) !== BigInt(literal);
+  if (Number.isSafeInteger(value) || String(value) === literal) return false;
+  return !Number.isFinite(value) || BigInt(value) !== BigInt(literal);
 }

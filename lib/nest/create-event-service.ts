@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { systemClock, type Clock } from '../core/clock';
-import { decoding } from '../core/decoding';
+import { decoding, inexactWarnings } from '../core/decoding';
 import { EventsError } from '../core/errors';
 import { isWildcard } from '../core/event-name';
 import { EventService } from '../core/event-service';
@@ -42,7 +42,7 @@ export function assembleEventService(
     ...(seam === undefined ? {} : { observers: [seam.outermost] }),
     stages: [
       correlation,
-      decoding(codec, (name) => contracts.has(name)),
+      decoding(codec, inexactWarnings(logger, contracts)),
       ...middleware.map(stageOf),
       // What is not configured costs nothing.
       ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),

@@ -11,8 +11,11 @@ describe('F49 integers that a number would round', () => {
       '{"a":"\\"",":9007199254740993":9007199254740993}',
       '{"a":"\\"",":9007199254740993":"9007199254740993"}',
     ],
-    ['[1e400,-1E400]', '["1e400","-1E400"]'],
     [`[${'9'.repeat(400)}]`, `["${'9'.repeat(400)}"]`],
+    ...Array.from({ length: 40 }, (_, n): [string, string] => [
+      `${' '.repeat(n)}[0.12345678901234567,9007199254740993]`,
+      `${' '.repeat(n)}[0.12345678901234567,"9007199254740993"]`,
+    ]),
   ])('are texts: %s', (json, expected) => {
     expect(integersAsTexts(json)).toBe(expected);
     JSON.parse(expected);
@@ -27,6 +30,8 @@ describe('F49 integers that a number would round', () => {
     '[1e300,1.5e+21,1E5]',
     '{"a":"9007199254740993","b":",9007199254740993"}',
     '{"9007199254740993":1}',
+    '[1e400,1234567890123456789e1,-9007199254740993.0]',
+    '{"id":"9007199254740993","text":"at 9007199254740993"}',
     '[]',
   ])('are none of these: %s', (json) => {
     expect(integersAsTexts(json)).toBeUndefined();
