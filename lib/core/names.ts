@@ -9,6 +9,8 @@ const MAX_SANITIZED_LENGTH = 100;
 const COMMON = /^[A-Za-z0-9]+(?:\.[A-Za-z0-9]+)*$/;
 /** Of a `Class` or a `method`, what needs no change. */
 const PLAIN = /^[A-Za-z0-9]+$/;
+/** A part of a pattern that its token shows as it is: letters, digits and single `_` between them. */
+const UNAMBIGUOUS = /^[A-Za-z0-9]+(?:_[A-Za-z0-9]+)*$/;
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 8);
 
 /**
@@ -68,9 +70,22 @@ export function durableName(app: string, handler: string, wildcard?: string): Du
 /** As `durableName`, of tokens. */
 export const joinedDurable = (app: string, handler: string): string => `${app}__${handler}`;
 
-/** Of a handler's durable, that of one of its wildcard patterns. */
-export const wildcardDurable = (durable: string, wildcard: string): string =>
-  `${durable}__${sanitize(wildcard)}`;
+/**
+ * Of a handler's durable, that of one of its wildcard patterns. Where another pattern can have the same token, a digest tells
+ * them apart: with one durable, two versions of a handler would take each other's events.
+ */
+export function wildcardDurable(durable: string, wildcard: string): string {
+  const token = sanitize(wildcard);
+  return `${durable}__${isUnambiguous(wildcard) ? token : `${token}-${digest(wildcard)}`}`;
+}
+
+/** Whether a pattern can be told from its token: its own parts have no `-`, nothing to be cleaned, and are not `any` or `all`. */
+const isUnambiguous = (wildcard: string): boolean =>
+  wildcard
+    .split('.')
+    .every(
+      (part) => part === '*' || part === '>' || (UNAMBIGUOUS.test(part) && part !== 'any' && part !== 'all'),
+    );
 
 export const deadLetterStream = (clusterId: string): string => `${clusterId}-dlq`;
 

@@ -60,6 +60,8 @@ export interface SubscriptionSpec {
   readonly durable: string;
   /** Event names, or exactly one wildcard pattern. */
   readonly patterns: readonly string[];
+  /** Names that the handler took before and takes no more: its durable stops taking them. Default: none. */
+  readonly removed?: readonly string[];
   readonly delivery: DeliveryMode;
   /** Every instance gets each event, instead of one instance of the service. */
   readonly broadcast: boolean;

@@ -1,58 +1,56 @@
 import {
-  AckPolicy,
   DeliverPolicy,
   nanos,
-  ReplayPolicy,
   type ConsumerConfig,
   type ConsumerInfo,
   type JetStreamManager,
+  type StreamInfo,
 } from 'nats';
 import { EventsError } from '../../core/errors';
-import { overlap } from '../../core/event-name';
+import type { EventsLogger } from '../../core/logger';
 import type { Orphan } from '../../core/dead-letter-store';
 import { eventSubject, retryStream, sanitize, type DurableName } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
 import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
+import {
+  compareConsumer,
+  filtersOf,
+  FOREIGN,
+  mayHaveSkipped,
+  META_APP,
+  META_HANDLER,
+  META_RECREATED,
+  othersOf,
+  SETTINGS,
+  type ExpectedConsumer,
+} from './consumer-config';
+import type { NatsTransportOptions } from './options';
 
 const CONSUMER_EXISTS = 10148;
 
 /** Milliseconds for which the list of a start-up is taken for what the server has. */
 const LIST_LIFETIME = 5000;
-const BROADCAST_INACTIVE = 5 * 60 * 1000;
+const BROADCAST_INACTIVE = nanos(5 * 60 * 1000);
 
-/**
- * Constants, never derived from a handler's options: two versions of a service must be able to start side by side.
- * Deliveries are not limited, because *we* decide when an event is given up: a server that did would strand it.
- */
-const SETTINGS = Object.freeze({
-  ack_policy: AckPolicy.Explicit,
-  max_deliver: -1,
-  max_ack_pending: 50_000,
-  replay_policy: ReplayPolicy.Instant,
-});
-
-/** Settings that we never make; the client takes an update over what is there, and `undefined` out of it. */
-const FOREIGN = Object.freeze({
-  filter_subject: undefined,
-  filter_subjects: undefined,
-  backoff: undefined,
-  headers_only: undefined,
-  inactive_threshold: undefined,
-});
-
-/** Where the raw identity is kept beside the sanitised name. */
-const META_APP = 'events-app';
-const META_HANDLER = 'events-handler';
-
-/**
- * The sequence up to which everything is settled. Until the first acknowledgement, 2.10 says 0, wherever the consumer
- * starts: a lost one that is made again from there would deliver what was stored before it.
- */
-export function floorOf({ ack_floor, delivered, config }: ConsumerInfo): number {
-  if (ack_floor.stream_seq > 0) return ack_floor.stream_seq;
-  if (delivered.consumer_seq === 0) return delivered.stream_seq;
-  return (config.opt_start_seq ?? 1) - 1;
+/** What an instance knows of the consumer it works on. */
+export interface KnownConsumer {
+  /** When the server created it. */
+  readonly created: string;
+  /** The sequence up to which everything is settled. */
+  readonly floor: number;
+  /** Copies that its stream has. */
+  readonly replicas: number;
 }
+
+/** The result of looking at a consumer while it is used: it is as it should be, or has to be replaced. */
+export type ConsumerVerdict =
+  | { readonly info: ConsumerInfo }
+  | {
+      /** The reason. */
+      readonly replace: string;
+      /** The second best, for who may not replace it. */
+      readonly update?: () => Promise<ConsumerInfo>;
+    };
 
 /** The consumers of one stream: creates what is missing, compares what exists. */
 export class Durables {
@@ -61,24 +59,27 @@ export class Durables {
   readonly #connectedAt: number;
   readonly #timeout: number;
   readonly #settings: typeof SETTINGS & { readonly ack_wait: number };
+  readonly #logger: EventsLogger;
+  /** Copies of the stream. */
+  #replicas: number;
   #known: Promise<Map<string, ConsumerInfo>> | undefined;
 
   /**
-   * @param connectedAt the stream's last sequence when this service connected: where `'new'` begins
-   * @param ackWait milliseconds
+   * @param stream of the events, as it was when this service connected: where `'new'` begins
+   * @param options `connectTimeout` and `ackWait` in milliseconds
    */
   constructor(
     jsm: JetStreamManager,
-    clusterId: string,
-    connectedAt: number,
-    timeout: number,
-    ackWait: number,
+    { state, config }: StreamInfo,
+    { clusterId, connectTimeout, ackWait, logger }: NatsTransportOptions,
   ) {
     this.#jsm = jsm;
     this.#clusterId = clusterId;
-    this.#connectedAt = connectedAt;
-    this.#timeout = timeout;
+    this.#connectedAt = state.last_seq;
+    this.#replicas = config.num_replicas;
+    this.#timeout = connectTimeout;
     this.#settings = { ...SETTINGS, ack_wait: nanos(ackWait) };
+    this.#logger = logger;
   }
 
   /**
@@ -91,7 +92,8 @@ export class Durables {
       const found = known.get(spec.durable);
       if (found !== undefined) {
         known.delete(spec.durable); // subscribed once more, it may have changed
-        return this.#reconcile(spec, found);
+        this.#tellOfPosition(spec, found);
+        return this.#accept(spec, found);
       }
       const config = { durable_name: spec.durable, ...this.#config(spec), ...this.#start(spec.startFrom) };
       try {
@@ -99,7 +101,7 @@ export class Durables {
       } catch (error) {
         // Another instance created it in this moment, from its own start position.
         if (apiErrorCode(error) !== CONSUMER_EXISTS) throw error;
-        return this.#reconcile(spec, await this.#jsm.consumers.info(this.#clusterId, spec.durable));
+        return this.#accept(spec, await this.#jsm.consumers.info(this.#clusterId, spec.durable));
       }
     });
   }
@@ -116,20 +118,29 @@ export class Durables {
       () =>
         this.#jsm.consumers.add(this.#clusterId, {
           name,
-          inactive_threshold: nanos(BROADCAST_INACTIVE),
+          ...this.#broadcastSettings,
           ...this.#config(spec),
           ...start,
         }),
     );
   }
 
-  /** Creates a lost durable again, from a stream sequence. */
-  async recreate(spec: SubscriptionSpec, fromSequence: number): Promise<ConsumerInfo> {
+  /**
+   * Recreates a lost durable at a stream sequence.
+   * @param present the subjects it took when it was last seen: those of other versions belong to it too
+   */
+  async recreate(
+    spec: SubscriptionSpec,
+    fromSequence: number,
+    present: readonly string[],
+  ): Promise<ConsumerInfo> {
+    const { metadata, ...config } = this.#config(spec, this.#union(spec, present));
     return until(this.#timeout, this.#nameOf(spec), async () => {
       try {
         return await this.#jsm.consumers.add(this.#clusterId, {
           durable_name: spec.durable,
-          ...this.#config(spec),
+          ...config,
+          metadata: { ...metadata, [META_RECREATED]: new Date().toISOString() },
           deliver_policy: DeliverPolicy.StartSequence,
           opt_start_seq: fromSequence,
         });
@@ -147,13 +158,7 @@ export class Durables {
   async ensureRetries(app: string): Promise<ConsumerInfo> {
     const stream = retryStream(this.#clusterId);
     const name = sanitize(app);
-    const config = {
-      ...this.#settings,
-      durable_name: name,
-      deliver_policy: DeliverPolicy.All,
-      filter_subject: `${stream}.${name}.>`,
-      metadata: { [META_APP]: app },
-    };
+    const config = { durable_name: name, deliver_policy: DeliverPolicy.All, ...this.#retryConfig(app) };
     return until(this.#timeout, `durable '${name}' for redriven events on stream '${stream}'`, async () => {
       const info = await this.#jsm.consumers.add(stream, config).catch((error: unknown) => {
         if (apiErrorCode(error) !== CONSUMER_EXISTS) throw error;
@@ -214,12 +219,12 @@ export class Durables {
 
   #config(
     spec: SubscriptionSpec,
-    filters: string[] = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern)),
+    filters: readonly string[] = this.#filtersOf(spec),
   ): Partial<ConsumerConfig> {
     return {
       ...this.#settings,
       // One filter goes into the subject of the API call, where permissions can see it.
-      ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
+      ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: [...filters] }),
       metadata: { [META_APP]: spec.app, [META_HANDLER]: spec.handler },
     };
   }
@@ -235,52 +240,165 @@ export class Durables {
     return { deliver_policy: DeliverPolicy.StartTime, opt_start_time: from.toISOString() };
   }
 
-  async #reconcile(spec: SubscriptionSpec, info: ConsumerInfo): Promise<ConsumerInfo> {
+  /** Of what a start finds: puts right what an update can. */
+  async #accept(spec: SubscriptionSpec, info: ConsumerInfo): Promise<ConsumerInfo> {
     const { config } = info;
-    const owner = { app: config.metadata?.[META_APP], handler: config.metadata?.[META_HANDLER] };
-    if (owner.app !== spec.app || owner.handler !== spec.handler) {
-      const whose =
-        owner.app === undefined
-          ? 'not made by this package'
-          : `of '${owner.handler}' in service '${owner.app}'`;
-      throw new EventsError(
-        'duplicate_handler',
-        `durable '${spec.durable}' on stream '${this.#clusterId}' is ${whose}, not of '${spec.handler}' in '${spec.app}'; ` +
-          `give this handler another \`name\`, or this service another \`appName\``,
-      );
-    }
-    if (config.ack_policy !== AckPolicy.Explicit || config.deliver_subject !== undefined) {
+    const { owner, broken, dropping, changed, missing } = compareConsumer(config, this.#expected(spec));
+    if (owner !== undefined) throw this.#notOurs(spec, owner);
+    if (broken.length > 0) {
       throw new EventsError(
         'consumer_mismatch',
-        `durable '${spec.durable}' on stream '${this.#clusterId}' was changed by hand: it must be a pull consumer with ` +
-          `explicit acknowledgement; delete it (its position is then lost) or restore it`,
+        `durable '${spec.durable}' on stream '${this.#clusterId}' was changed by hand (${broken.join('; ')}): it must be a pull ` +
+          `consumer with explicit acknowledgement; delete it (its position is then lost) or restore it`,
       );
     }
-    const before = filtersOf(config);
-    const own = spec.patterns.map((pattern) => eventSubject(this.#clusterId, pattern));
-    // Only ever more: an older version that starts again would otherwise make a newer one miss events for good.
-    const others = before.filter((filter) => !own.some((other) => overlap(other, filter)));
-    const filters = [...own, ...others];
+    const present = filtersOf(config);
+    const filters = this.#union(spec, present).filter((filter) => !this.#isRemoved(spec, filter));
     const same =
-      filters.length === before.length &&
-      before.every((filter) => filters.includes(filter)) &&
-      config.ack_wait === this.#settings.ack_wait &&
-      config.max_deliver === SETTINGS.max_deliver &&
-      config.max_ack_pending === SETTINGS.max_ack_pending &&
-      (config.backoff ?? []).length === 0 &&
-      config.headers_only !== true &&
-      (config.inactive_threshold ?? 0) === 0;
-    if (same) return info;
-    // The handler listens to more events than before, or somebody changed the durable; its position stays.
-    return this.#jsm.consumers.update(this.#clusterId, spec.durable, {
-      ...FOREIGN,
-      ...this.#config(spec, filters),
-    });
+      dropping.length + changed.length + missing.length === 0 &&
+      filters.length === present.length &&
+      config.ack_wait === this.#settings.ack_wait;
+    // The handler listens to other events than before, or somebody changed the durable; its position stays.
+    return same ? info : this.#update(spec.durable, this.#config(spec, filters));
+  }
+
+  /**
+   * Of a consumer that is used: puts right what an update can.
+   * @throws EventsError `duplicate_handler`, `consumer_mismatch`; what the server answers
+   */
+  async examine(spec: SubscriptionSpec, info: ConsumerInfo, known: KnownConsumer): Promise<ConsumerVerdict> {
+    this.#replicas = known.replicas;
+    const expected = this.#expected(spec);
+    const { missing } = compareConsumer(info.config, expected);
+    const filters = this.#union(spec, filtersOf(info.config));
+    const config = spec.broadcast
+      ? { ...this.#config(spec), ...this.#broadcastSettings }
+      : this.#config(spec, filters);
+    const update = (): Promise<ConsumerInfo> => this.#update(info.name, config);
+    if (info.created !== known.created && mayHaveSkipped(info.config, known.floor)) {
+      return { replace: `its consumer was deleted and recreated at another position` };
+    }
+    const verdict = await this.#examine(info, expected, update, (owner) => this.#notOurs(spec, owner));
+    if ('replace' in verdict || missing.length === 0) return verdict;
+    // It has passed over the events of these names since they were taken from it.
+    return {
+      replace: `its consumer does not take ${missing.map((each) => `'${each}'`).join(', ')} any more`,
+      update,
+    };
+  }
+
+  /** As `examine`, of the consumer of a service's redelivered dead letters. */
+  examineRetries(app: string, info: ConsumerInfo): Promise<ConsumerVerdict> {
+    const expected = {
+      app,
+      handler: undefined,
+      filters: [this.#retryFilter(app)],
+      inactiveThreshold: 0,
+      replicas: 0,
+    };
+    const update = (): Promise<ConsumerInfo> =>
+      this.#jsm.consumers.update(retryStream(this.#clusterId), info.name, {
+        ...FOREIGN,
+        ...this.#retryConfig(app),
+      });
+    return this.#examine(info, expected, update, (owner) => retriesNotOurs(app, info.name, owner));
+  }
+
+  async #examine(
+    info: ConsumerInfo,
+    expected: ExpectedConsumer,
+    update: () => Promise<ConsumerInfo>,
+    notOurs: (owner: string) => EventsError,
+  ): Promise<ConsumerVerdict> {
+    const { owner, unowned, broken, dropping, changed } = compareConsumer(info.config, expected);
+    if (broken.length > 0) return { replace: `its consumer was changed: ${broken.join('; ')}` };
+    if (unowned) return { replace: 'its consumer was deleted and another one made in its place' };
+    if (owner !== undefined) throw notOurs(owner);
+    if (dropping.length > 0) return { replace: `its consumer was changed: ${dropping.join('; ')}`, update };
+    if (changed.length === 0) return { info };
+    this.#logger.warn(`consumer '${info.name}' was changed (${changed.join('; ')}): it is put right`);
+    const updated = await update();
+    const left = compareConsumer(updated.config, expected).changed;
+    if (left.length === 0) return { info: updated };
+    throw new EventsError(
+      'consumer_mismatch',
+      `its consumer cannot be put right by an update: ${left.join('; ')}`,
+    );
+  }
+
+  #update(name: string, config: Partial<ConsumerConfig>): Promise<ConsumerInfo> {
+    return this.#jsm.consumers.update(this.#clusterId, name, { ...FOREIGN, ...config });
+  }
+
+  #expected(spec: SubscriptionSpec): ExpectedConsumer {
+    return {
+      app: spec.app,
+      handler: spec.handler,
+      filters: this.#filtersOf(spec),
+      inactiveThreshold: spec.broadcast ? BROADCAST_INACTIVE : 0,
+      replicas: this.#replicas,
+    };
+  }
+
+  #filtersOf({ patterns }: SubscriptionSpec): string[] {
+    return patterns.map((pattern) => eventSubject(this.#clusterId, pattern));
+  }
+
+  /** Only ever more: an older version that starts again would otherwise make a newer one miss events for good. */
+  #union(spec: SubscriptionSpec, present: readonly string[]): string[] {
+    const own = this.#filtersOf(spec);
+    const inCluster = present.filter((filter) => filter.startsWith(eventSubject(this.#clusterId, '')));
+    return [...own, ...othersOf(own, inCluster)];
+  }
+
+  #isRemoved({ removed = [] }: SubscriptionSpec, filter: string): boolean {
+    return removed.some((name) => eventSubject(this.#clusterId, name) === filter);
+  }
+
+  #retryFilter(app: string): string {
+    return `${retryStream(this.#clusterId)}.${sanitize(app)}.>`;
+  }
+
+  #retryConfig(app: string): Partial<ConsumerConfig> {
+    return { ...this.#settings, filter_subject: this.#retryFilter(app), metadata: { [META_APP]: app } };
+  }
+
+  #notOurs(spec: SubscriptionSpec, owner: string): EventsError {
+    return new EventsError(
+      'duplicate_handler',
+      `durable '${spec.durable}' on stream '${this.#clusterId}' is ${owner}, not of '${spec.handler}' in '${spec.app}'; ` +
+        `give this handler another \`name\`, or this service another \`appName\``,
+    );
+  }
+
+  /** A server keeps one copy of a consumer that is not durable, unless it is told how many. */
+  get #broadcastSettings(): Partial<ConsumerConfig> {
+    return {
+      inactive_threshold: BROADCAST_INACTIVE,
+      ...(this.#replicas > 1 && { num_replicas: this.#replicas }),
+    };
+  }
+
+  /** A position is given up by nobody but people. */
+  #tellOfPosition({ durable, startFrom }: SubscriptionSpec, { config, created }: ConsumerInfo): void {
+    if (startFrom === 'new') return;
+    const wanted = this.#start(startFrom);
+    const asked =
+      config.deliver_policy === wanted.deliver_policy &&
+      (wanted.opt_start_time === undefined || sameMoment(wanted.opt_start_time, config.opt_start_time));
+    if (asked) return;
+    const from = startFrom === 'first' ? "'first'" : startFrom.toISOString();
+    this.#logger.warn(
+      `durable '${durable}' exists since ${created} and goes on at its position: \`startFrom: ${from}\` is for the creation of a ` +
+        `durable only. To replay, stop the service, run \`nats consumer rm ${this.#clusterId} ${durable}\` and start it again`,
+    );
   }
 }
 
-/** The subjects a consumer takes. */
-export const filtersOf = ({
-  filter_subject: one,
-  filter_subjects: many,
-}: Partial<ConsumerConfig>): readonly string[] => many ?? (one === undefined ? [] : [one]);
+const sameMoment = (one: string, other = ''): boolean => Date.parse(one) === Date.parse(other);
+
+const retriesNotOurs = (app: string, name: string, owner: string): EventsError =>
+  new EventsError(
+    'duplicate_handler',
+    `the consumer '${name}' of redelivered dead letters is ${owner}, not of service '${app}': give one of them another \`appName\``,
+  );

@@ -2,7 +2,7 @@ import type { ConsumerInfo } from 'nats';
 import type { EventsLogger } from '../../core/logger';
 import { eventNameOf, eventSubject } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
-import { filtersOf } from './durables';
+import { filtersOf } from './consumer-config';
 
 /** The durable is never narrowed without being told; whoever removed an event from a handler has to know. */
 export function tellOfForeignFilters(

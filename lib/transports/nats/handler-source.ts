@@ -7,7 +7,8 @@ import type { AckInfo } from './ack-subject';
 import type { AttemptRecords } from './attempt-records';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
-import { floorOf, type Durables } from './durables';
+import { filtersOf, floorOf } from './consumer-config';
+import type { ConsumerVerdict, Durables, KnownConsumer } from './durables';
 import { HandOns } from './hand-ons';
 import type { HandlerSlots } from './handler-slots';
 import { StreamDelivery } from './nats-delivery';
@@ -16,11 +17,14 @@ import { GIVE_UP, type Handling, type Position, type PullSource } from './pull-s
 /** The events of one handler, from the event stream. */
 export class HandlerSource implements PullSource {
   readonly consumer: string;
+  readonly created: string;
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
   readonly #handOns = new HandOns();
   #attempts: AttemptRecords | undefined = undefined;
+  /** The subjects that the durable took when it was last seen: of this version and of others. */
+  #filters: readonly string[];
 
   constructor(
     readonly stream: string,
@@ -31,6 +35,8 @@ export class HandlerSource implements PullSource {
     private readonly parts: { durables: Durables; deadLetters: DeadLetters; crashGuard: CrashGuard },
   ) {
     this.consumer = info.name;
+    this.created = info.created;
+    this.#filters = filtersOf(info.config);
     this.ackFloor = floorOf(info);
     this.label = spec.durable;
     this.concurrency = spec.concurrency;
@@ -106,12 +112,17 @@ export class HandlerSource implements PullSource {
     this.#handOns.settledTo(Infinity);
   }
 
-  async recreate(fromSequence: number): Promise<string> {
+  async examine(info: ConsumerInfo, known: KnownConsumer): Promise<ConsumerVerdict> {
+    const verdict = await this.parts.durables.examine(this.spec, info, known);
+    if ('info' in verdict) this.#filters = filtersOf(verdict.info.config);
+    return verdict;
+  }
+
+  recreate(fromSequence: number): Promise<ConsumerInfo> {
     const { durables } = this.parts;
-    const info = this.spec.broadcast
-      ? await durables.createBroadcast(this.spec, this.consumer, fromSequence)
-      : await durables.recreate(this.spec, fromSequence);
-    return info.name;
+    return this.spec.broadcast
+      ? durables.createBroadcast(this.spec, this.consumer, fromSequence)
+      : durables.recreate(this.spec, fromSequence, this.#filters);
   }
 
   async stopped(consumer: string): Promise<void> {

@@ -137,9 +137,9 @@ export class HeldEvents {
     this.#finish(held, NAK);
   }
 
-  /** Hands back what came too late to be taken. */
-  refuse(msg: ReceivedMessage): void {
-    this.#send(msg.reply, NAK);
+  /** Hands back what cannot be taken. @param delay milliseconds until it is delivered again; default: at once */
+  refuse(msg: ReceivedMessage, delay = 0): void {
+    this.#send(msg.reply, delay > 0 ? nak(delay) : NAK);
   }
 
   handBackAll(): void {

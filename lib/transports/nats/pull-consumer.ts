@@ -1,7 +1,9 @@
 import type { ConsumerInfo, StreamInfo } from 'nats';
+import { EventsError } from '../../core/errors';
 import { ackPlace, ackPlaceOf, ackProbe } from './ack-subject';
-import { apiErrorCode, CONSUMER_NOT_FOUND, STREAM_NOT_FOUND } from './api';
-import { floorOf } from './durables';
+import { apiErrorCode, CONSUMER_NOT_FOUND, isPassing, STREAM_NOT_FOUND } from './api';
+import { floorOf, pausedUntil } from './consumer-config';
+import type { ConsumerVerdict } from './durables';
 import { pause } from './pause';
 import type { PullParts } from './pull-parts';
 import type { PullSource } from './pull-source';
@@ -10,6 +12,11 @@ import type { PullSource } from './pull-source';
 const RECOVERY_PAUSE = 100;
 /** No reply subject begins with it. */
 const NOWHERE = ' ';
+/** Requests in a row that the server has to refuse before that is a problem, and the longest pause between two, in milliseconds. */
+const MANY_REFUSALS = 3;
+const MAX_RECOVERY_PAUSE = 5000;
+/** Milliseconds between two replacements of a consumer that somebody changes again and again. */
+const REPLACEMENT_INTERVAL = 60_000;
 /** Milliseconds the server has to answer whether it permits something. */
 const ANSWER_TIMEOUT = 5000;
 
@@ -42,7 +49,18 @@ export class PullConsumer {
   #isNewPlace = false;
   #ackFloor: number;
   #streamCreated: string;
+  #created: string;
+  /** Copies that the stream has. */
+  #replicas = 0;
   #problem: string | undefined;
+  /** What is wrong, and nothing to be repaired: events wait. */
+  #notice: string | undefined;
+  /** Requests that the server refused in a row. */
+  #refusals = 0;
+  #refusal = '';
+  /** Not what a subscription can work on, until somebody repairs it. */
+  #unfit = false;
+  #replacedAt = -Infinity;
   #recovering = false;
   #asking = false;
 
@@ -52,6 +70,7 @@ export class PullConsumer {
     this.#owner = owner;
     this.#use(source.consumer);
     this.#ackFloor = source.ackFloor;
+    this.#created = source.created;
     this.#streamCreated = parts.streamCreated;
   }
 
@@ -74,7 +93,10 @@ export class PullConsumer {
   }
 
   get problem(): string | undefined {
-    return this.#problem;
+    if (this.#problem !== undefined) return this.#problem;
+    if (this.#refusals >= MANY_REFUSALS)
+      return `the server does not serve its requests for events: ${this.#refusal}`;
+    return this.#notice;
   }
 
   /** Whether nothing is known to be wrong with it. */
@@ -84,7 +106,7 @@ export class PullConsumer {
 
   /** Whether events may be asked for. */
   get usable(): boolean {
-    return !this.#recovering && this.canSettle;
+    return !this.#recovering && !this.#unfit && this.canSettle;
   }
 
   /** Whether events may be handled: what could not be settled would run again and again. */
@@ -163,14 +185,113 @@ export class PullConsumer {
       if (code === CONSUMER_NOT_FOUND || code === STREAM_NOT_FOUND) void this.recover('its consumer is gone');
       return;
     }
-    const floor = info.ack_floor.stream_seq;
-    if (floor > lastSequence) return this.#tellOfLostTail(floor, lastSequence);
-    this.#problem = undefined;
+    this.#replicas = stream.config.num_replicas;
+    if (info.created === this.#created && info.ack_floor.stream_seq > lastSequence) {
+      return this.#tellOfLostTail(info.ack_floor.stream_seq, lastSequence);
+    }
+    // The position of a consumer that is not what it should be says nothing.
+    const examined = await this.#examine(info);
+    if (examined === undefined) return;
+    this.#notice = noticeOf(examined, this.#source.stream);
+    const floor = examined.ack_floor.stream_seq;
     // 0 says nothing, see there.
-    this.#ackFloor = floorOf(info) || this.#ackFloor;
+    this.#ackFloor = floorOf(examined) || this.#ackFloor;
     this.#owner.settledTo(floor);
     // The server knows of no request of anybody's, and we believe that ours is alive.
     if (info.num_waiting === 0 && info.num_pending > 0 && this.#owner.isWaiting()) this.#owner.pullAnew();
+  }
+
+  /** The server refused a request for events, or ended it with an error. */
+  refusedBy(why: string): void {
+    this.#refusals++;
+    this.#refusal = why;
+    void this.recover(why);
+  }
+
+  /** The server serves a request. */
+  served(): void {
+    if (this.#refusals > 0) this.#refusals = 0;
+  }
+
+  /** @returns the consumer as it is now; `undefined` when that is unknown, or wrong and told */
+  async #examine(info: ConsumerInfo): Promise<ConsumerInfo | undefined> {
+    const wasUnfit = this.#unfit;
+    try {
+      const examined = await this.#putRight(info);
+      this.#problem = undefined;
+      this.#unfit = false;
+      if (wasUnfit) this.#owner.pullAnew();
+      return examined;
+    } catch (error) {
+      // No answer: the connection's own state tells.
+      if (mayPass(error)) return undefined;
+      this.#tell((error as Error).message);
+      return undefined;
+    }
+  }
+
+  /** @throws EventsError where it cannot be */
+  async #putRight(info: ConsumerInfo): Promise<ConsumerInfo> {
+    const known = { created: this.#created, floor: this.#ackFloor, replicas: this.#replicas };
+    let verdict: ConsumerVerdict;
+    try {
+      verdict = await this.#source.examine(info, known);
+    } catch (error) {
+      this.#unfit = error instanceof EventsError && error.code === 'duplicate_handler';
+      throw error;
+    }
+    const right = 'replace' in verdict ? await this.#replace(info, verdict) : verdict.info;
+    this.#created = right.created;
+    return right;
+  }
+
+  /** Another consumer in the place of one that no update puts right, at the position it had. */
+  async #replace(
+    info: ConsumerInfo,
+    { replace: why, update }: Extract<ConsumerVerdict, { replace: string }>,
+  ): Promise<ConsumerInfo> {
+    const { jsm, logger } = this.#parts;
+    const { label, stream } = this.#source;
+    const now = await jsm.consumers.info(stream, this.#name);
+    // Another instance was faster; what it made is looked at next time.
+    if (now.created !== info.created) return now;
+    this.#unfit = update === undefined;
+    if (Date.now() - this.#replacedAt < REPLACEMENT_INTERVAL) {
+      throw new EventsError(
+        'consumer_mismatch',
+        `${why}, again and again: find out who does that; ${byHand(stream, this.#name)}`,
+      );
+    }
+    try {
+      await jsm.consumers.delete(stream, this.#name);
+    } catch (error) {
+      if (apiErrorCode(error) !== CONSUMER_NOT_FOUND) {
+        if (mayPass(error)) throw error;
+        if (update !== undefined) return await update();
+        throw new EventsError(
+          'consumer_mismatch',
+          `${why}; it cannot be replaced (${(error as Error).message}): ${byHand(stream, this.#name)}`,
+        );
+      }
+    }
+    this.#replacedAt = Date.now();
+    logger.error(`'${label}': ${why}; replaced at its position (after ${this.#ackFloor})`);
+    return this.#recreate();
+  }
+
+  async #recreate(): Promise<ConsumerInfo> {
+    // Other instances may hold events behind our own: the shared position is what the server last confirmed.
+    const info = await this.#source.recreate(this.#ackFloor + 1);
+    this.#use(info.name);
+    this.#created = info.created;
+    this.#unfit = false;
+    this.#owner.pullAnew();
+    return info;
+  }
+
+  #tell(problem: string): void {
+    if (this.#problem !== problem) this.#parts.logger.error(`'${this.#source.label}': ${problem}`);
+    this.#problem = problem;
   }
 
   /** Finds out what became of it, makes it again if it is gone, and goes on pulling. */
@@ -178,8 +299,12 @@ export class PullConsumer {
     if (this.#recovering || !this.#owner.isActive()) return;
     this.#recovering = true;
     const { logger, link } = this.#parts;
+    let told: string | undefined;
+    let wait = 5 * RECOVERY_PAUSE;
     try {
-      await pause(RECOVERY_PAUSE);
+      await pause(
+        Math.min(RECOVERY_PAUSE * 2 ** Math.max(0, this.#refusals - MANY_REFUSALS), MAX_RECOVERY_PAUSE),
+      );
       while (this.#owner.isActive() && link.connected) {
         try {
           await this.#restore();
@@ -187,10 +312,15 @@ export class PullConsumer {
           break;
         } catch (error) {
           this.#problem = `${why}; ${(error as Error).message}`;
-          logger.warn(
-            `'${this.#source.label}' cannot consume (${why}): ${(error as Error).message}; trying again`,
-          );
-          await pause(5 * RECOVERY_PAUSE);
+          if (told !== this.#problem) {
+            logger.warn(
+              `'${this.#source.label}' cannot consume (${why}): ${(error as Error).message}; trying again`,
+            );
+          }
+          told = this.#problem;
+          await pause(wait);
+          // Somebody has to do something about it: there is no hurry.
+          if (!mayPass(error)) wait = Math.min(2 * wait, MAX_RECOVERY_PAUSE);
         }
       }
     } finally {
@@ -219,14 +349,16 @@ export class PullConsumer {
       this.#owner.forget();
     }
     this.#streamCreated = created;
+    let info: ConsumerInfo;
     try {
-      await jsm.consumers.info(stream, this.#name);
+      info = await jsm.consumers.info(stream, this.#name);
     } catch (error) {
       if (apiErrorCode(error) !== CONSUMER_NOT_FOUND) throw error;
       told('its consumer was deleted');
-      // Other instances may hold events behind our own: the shared position is what the server last confirmed.
-      this.#use(await this.#source.recreate(this.#ackFloor + 1));
+      await this.#recreate();
+      return;
     }
+    await this.#putRight(info);
   }
 
   #use(name: string): void {
@@ -242,11 +374,31 @@ export class PullConsumer {
   }
 
   #tellOfLostTail(floor: number, lastSequence: number): void {
-    const { label, stream } = this.#source;
+    const { stream } = this.#source;
     const problem =
       `its position (${floor}) is beyond the end of stream '${stream}' (${lastSequence}), which has lost ` +
       `its tail: new events do not arrive until the stream has grown past it, or the service is stopped, the durable removed and the service started again`;
-    if (this.#problem !== problem) this.#parts.logger.error(`'${label}': ${problem}`);
-    this.#problem = problem;
+    this.#tell(problem);
   }
 }
+
+/** What a look at a consumer tells that nothing here can change. */
+function noticeOf(info: ConsumerInfo, stream: string): string | undefined {
+  const until = pausedUntil(info);
+  if (until !== undefined) {
+    return `its consumer is paused until ${until}: events wait; \`nats consumer resume ${stream} ${info.name}\` ends that`;
+  }
+  const { max_ack_pending: limit = 0 } = info.config;
+  if (limit <= 0 || info.num_ack_pending < limit) return undefined;
+  return (
+    `${info.num_ack_pending} events are unsettled or wait for their next attempt, as many as the server allows: new events ` +
+    'are not delivered until some of them are settled; mend what makes them fail, or shorten the delays of `retry`'
+  );
+}
+
+/** Whether another look may find it gone. */
+const mayPass = (error: unknown): boolean =>
+  isPassing(error) || (error instanceof EventsError && error.retryable);
+
+const byHand = (stream: string, consumer: string): string =>
+  `remove it (\`nats consumer rm ${stream} ${consumer}\`), and this service recreates it at its position`;

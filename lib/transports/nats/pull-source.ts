@@ -1,8 +1,10 @@
+import type { ConsumerInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
 import type { Failure, Settlement } from '../../core/settlement';
 import type { Delivery } from '../../core/transport';
 import type { AckInfo } from './ack-subject';
 import type { AttemptRecords } from './attempt-records';
+import type { ConsumerVerdict, KnownConsumer } from './durables';
 
 /** Milliseconds for which an event without a handler here waits for another instance, and after which none is expected. */
 export const HAND_BACK = 30_000;
@@ -32,6 +34,8 @@ export interface PullSource {
   readonly stream: string;
   /** Name of the consumer when the subscription begins. */
   readonly consumer: string;
+  /** When the server created that consumer. */
+  readonly created: string;
   /** For people. */
   readonly label: string;
   /** Events handled at once. */
@@ -43,8 +47,10 @@ export interface PullSource {
   consume(delivery: Delivery, handling: Handling): PromiseLike<Settlement>;
   /** Stores and confirms it, once per position. @param firstFailedAt milliseconds since the epoch */
   deadLetter(delivery: Delivery, failure: Failure, position: Position, firstFailedAt: number): Promise<void>;
-  /** Creates the lost consumer again from a stream sequence. @returns its name */
-  recreate(fromSequence: number): Promise<string>;
+  /** Compares its consumer with what a start accepts, and puts right what an update can. @throws EventsError where nothing can */
+  examine(info: ConsumerInfo, known: KnownConsumer): Promise<ConsumerVerdict>;
+  /** Recreates the lost consumer at a stream sequence. */
+  recreate(fromSequence: number): Promise<ConsumerInfo>;
   /** Called before what still runs is handed back; when it resolves, no such attempt looks like the end of a process. */
   handBack?(): Promise<void>;
   /** Everything up to this sequence is settled, by whomever. */

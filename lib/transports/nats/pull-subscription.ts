@@ -21,6 +21,9 @@ const HEARTBEAT = 5000;
 const SILENCE = 2 * HEARTBEAT + 1000;
 /** Milliseconds until an event whose consumer broke its contract is tried again. */
 const BROKEN_CONSUMER_RETRY = 1000;
+/** Milliseconds until an event that came without its body is delivered again, and how often that is waited for. */
+const CUT_RETRY = 1000;
+const MAX_CUT_DELIVERIES = 60;
 /** Milliseconds a stop spends on what the server would also clean up by itself. */
 const CLEAN_UP_LIMIT = 1000;
 
@@ -123,7 +126,7 @@ export class PullSubscription implements TransportSubscription {
     if (this.#state !== 'started' || !this.#parts.link.connected) return;
     if (this.#consumer.refused) void this.#consumer.askPermission();
     else if (this.#demand.requested > 0 && now - this.#heardAt > SILENCE)
-      void this.#consumer.recover('the server went silent');
+      this.#consumer.refusedBy('the server went silent');
     else this.#pump();
   }
 
@@ -168,8 +171,14 @@ export class PullSubscription implements TransportSubscription {
 
   #onDelivery(msg: ReceivedMessage, info: AckInfo): void {
     this.#demand.delivered();
+    this.#consumer.served();
     if (this.#state !== 'started') return this.#held.refuse(msg);
     this.#consumer.settlesAt(msg.reply);
+    if (msg.isCut && info.deliveries <= MAX_CUT_DELIVERIES) {
+      // Its consumer was set to `headers_only`, which is put right.
+      this.#held.refuse(msg, CUT_RETRY);
+      return this.#pull();
+    }
     const held = this.#held.take(msg, info, this.#heardAt);
     if (held === undefined) return;
     this.#buffer.push(held);
@@ -178,6 +187,7 @@ export class PullSubscription implements TransportSubscription {
 
   #onStatus(msg: ReceivedMessage): void {
     const { code, text, headers } = statusOf(msg);
+    if (code === 100 || code === 404 || code === 408) this.#consumer.served();
     if (code === 100) return;
     const left = Number(headers['Nats-Pending-Messages']);
     if (Number.isInteger(left)) this.#demand.returned(left);
@@ -186,7 +196,7 @@ export class PullSubscription implements TransportSubscription {
       this.#pull();
     } else {
       this.#demand.reset();
-      void this.#consumer.recover(text);
+      this.#consumer.refusedBy(text);
     }
   }
 

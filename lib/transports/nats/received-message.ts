@@ -12,6 +12,9 @@ type ClientMsg = Msg & {
 /** Bytes of a message up to which it is read as one text by itself. */
 const MAX_TEXT_OF_MESSAGE = 8192;
 
+/** The server tells the size of a body that it leaves out. */
+const CUT = /^Nats-Msg-Size: *[1-9]/im;
+
 /** A message as it came: its header block, if it has one, and its data, in one piece of what came with it. */
 export class ReceivedMessage {
   #text: string | null | undefined;
@@ -92,6 +95,13 @@ export class ReceivedMessage {
 
   get data(): Buffer {
     return this.piece.subarray(this.start + this.headerLength, this.end);
+  }
+
+  /** Whether the server left its body out, as it does for a consumer with `headers_only`. */
+  get isCut(): boolean {
+    return (
+      this.headerLength > 0 && this.headerLength === this.length && CUT.test(this.bytes.toString('latin1'))
+    );
   }
 
   /** Its header block; `undefined` if it has none. */

@@ -67,6 +67,7 @@ export class Redeliveries {
       deadLetters,
       crashGuard,
       concurrency: AT_ONCE,
+      examine: (info: ConsumerInfo) => durables.examineRetries(this.#app, info),
       recreate,
     };
     this.#subscription = jetStream.consume(new RetrySource(parts, await recreate()));

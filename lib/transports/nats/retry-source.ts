@@ -12,6 +12,7 @@ import { millisOf, type AckInfo } from './ack-subject';
 import type { AttemptRecords } from './attempt-records';
 import type { CrashGuard } from './crash-guard';
 import type { DeadLetters } from './dead-letters';
+import type { ConsumerVerdict } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
@@ -38,6 +39,7 @@ export interface RetryParts {
   readonly deadLetters: DeadLetters;
   readonly crashGuard: CrashGuard;
   readonly concurrency: number;
+  readonly examine: (info: ConsumerInfo) => Promise<ConsumerVerdict>;
   readonly recreate: () => Promise<ConsumerInfo>;
 }
 
@@ -45,6 +47,7 @@ export interface RetryParts {
 export class RetrySource implements PullSource {
   readonly stream: string;
   readonly consumer: string;
+  readonly created: string;
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
@@ -55,6 +58,7 @@ export class RetrySource implements PullSource {
   ) {
     this.stream = retryStream(parts.clusterId);
     this.consumer = info.name;
+    this.created = info.created;
     this.ackFloor = info.ack_floor.stream_seq;
     this.label = `re-deliveries to ${info.name}`;
     this.concurrency = parts.concurrency;
@@ -150,8 +154,12 @@ export class RetrySource implements PullSource {
     return [...handlers.values()].map(({ spec }) => crashGuard.attemptsOf(spec, this.stream));
   }
 
-  async recreate(): Promise<string> {
-    return (await this.parts.recreate()).name;
+  examine(info: ConsumerInfo): Promise<ConsumerVerdict> {
+    return this.parts.examine(info);
+  }
+
+  recreate(): Promise<ConsumerInfo> {
+    return this.parts.recreate();
   }
 }
 

@@ -1,18 +1,19 @@
-import {
-  DiscardPolicy,
-  nanos,
-  RetentionPolicy,
-  StorageType,
-  type JetStreamManager,
-  type StreamConfig,
-  type StreamInfo,
-} from 'nats';
+import type { JetStreamManager, StreamInfo } from 'nats';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
-import { deadLetterStream, retryStream } from '../../core/names';
 import { textOf } from '../../core/thrown';
 import { apiErrorCode, isPassing, serverCodeOf, STREAM_NOT_FOUND, until } from './api';
-import type { NatsStreamLimits, NatsStreamOptions, NatsTransportOptions } from './options';
+import type { NatsTransportOptions } from './options';
+import {
+  CONFIG_KEYS,
+  configOf,
+  differenceSentence,
+  differencesOf,
+  faultSentence,
+  faultsOf,
+  streamShapes,
+  type StreamShape,
+} from './stream-config';
 
 const STREAM_NAME_IN_USE = 10058;
 const SUBJECTS_OVERLAP = 10065;
@@ -20,87 +21,40 @@ const SUBJECTS_OVERLAP = 10065;
 /** Milliseconds after which an update is looked at again. */
 const SECOND_LOOK = 200;
 
-/** The options of a stream, beside those of the server. */
-const FIELDS: Readonly<Record<keyof NatsStreamLimits, (config: StreamConfig) => string | number>> = {
-  storage: (config) => (config.storage === StorageType.Memory ? 'memory' : 'file'),
-  replicas: (config) => config.num_replicas,
-  maxAge: (config) => config.max_age / 1_000_000,
-  maxBytes: (config) => config.max_bytes,
-  maxMessages: (config) => config.max_msgs,
-  duplicateWindow: (config) => config.duplicate_window / 1_000_000,
-  discard: (config) => config.discard,
-};
+/** What provisioning asks beside the JetStream API. */
+export interface StreamNeeds {
+  readonly options: NatsTransportOptions;
+  /** Whether the server can store batches of events together. */
+  readonly batches: boolean;
+  /**
+   * The name of a stream that this connection's JetStream does not know and that takes messages with this subject all the same:
+   * that of another JetStream domain behind a leaf node. Stores nothing.
+   */
+  readonly strangerOn: (subject: string) => Promise<string | undefined>;
+}
 
 /**
  * Makes sure that the streams of the cluster exist and can keep what this package promises.
- * @param batches whether the server can store batches of events together
  * @returns them as they are at this moment: events, dead letters, re-deliveries
  * @throws EventsError `stream_mismatch`, `jetstream_unavailable`, `permission_denied`
  */
 export async function provisionStreams(
   jsm: JetStreamManager,
-  options: NatsTransportOptions,
-  batches: boolean,
+  needs: StreamNeeds,
 ): Promise<[StreamInfo, StreamInfo, StreamInfo]> {
-  const { clusterId } = options;
-  const dlq = deadLetterStream(clusterId);
-  const retry = retryStream(clusterId);
-  const { Limits, Workqueue } = RetentionPolicy;
-  return Promise.all([
-    provision(
-      jsm,
-      options,
-      { name: clusterId, subjects: [`${clusterId}.>`], retention: Limits, batches },
-      options.events,
-      'stream',
-    ),
-    // `-run` is reserved: earlier versions marked events there.
-    provision(
-      jsm,
-      options,
-      { name: dlq, subjects: [`${dlq}.>`, `${dlq}-run.>`], retention: Limits },
-      options.deadLetters,
-      'stream.deadLetter',
-    ),
-    // A redriven event is as safe as the dead letter it was, and gone when it is settled.
-    provision(
-      jsm,
-      options,
-      { name: retry, subjects: [`${retry}.>`], retention: Workqueue },
-      { ...options.deadLetters, explicit: {} },
-      'stream.deadLetter',
-    ),
-  ]);
+  const [events, deadLetters, retries] = streamShapes(needs.options, needs.batches);
+  await assertAlone(jsm, needs, events, deadLetters);
+  const provisioned = (shape: StreamShape): Promise<StreamInfo> => provision(jsm, needs, shape);
+  return Promise.all([provisioned(events), provisioned(deadLetters), provisioned(retries)]);
 }
 
-interface StreamShape {
-  readonly name: string;
-  readonly subjects: readonly string[];
-  readonly retention: RetentionPolicy;
-  /** Whether batches are to be stored together. Default: not. */
-  readonly batches?: boolean;
-}
-
-/** A server's stream since 2.12, which the client does not know. */
-export interface BatchStreamConfig {
-  readonly allow_atomic?: boolean;
-}
-
-async function provision(
-  jsm: JetStreamManager,
-  options: NatsTransportOptions,
-  shape: StreamShape,
-  wanted: NatsStreamOptions,
-  option: string,
-): Promise<StreamInfo> {
-  const { name } = shape;
+async function provision(jsm: JetStreamManager, needs: StreamNeeds, shape: StreamShape): Promise<StreamInfo> {
+  const { options } = needs;
+  const { name, option } = shape;
   const subjects = shape.subjects.join("', '");
   return until(options.connectTimeout, `stream '${name}'`, async () => {
-    const found = await jsm.streams.info(name).catch((error: unknown) => {
-      if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
-      throw error;
-    });
-    if (found !== undefined) return reconcile(jsm, options, found, shape, wanted, option);
+    const found = await infoOf(jsm, name);
+    if (found !== undefined) return reconcile(jsm, options, found, shape);
     if (options.manage === false) {
       throw new EventsError(
         'stream_mismatch',
@@ -108,11 +62,11 @@ async function provision(
       );
     }
     try {
-      return await jsm.streams.add(configOf(shape, wanted.effective));
+      return await jsm.streams.add(configOf(shape));
     } catch (error) {
       // Another service created it in this moment with other options: look at what it made.
       if (apiErrorCode(error) === STREAM_NAME_IN_USE) {
-        return reconcile(jsm, options, await jsm.streams.info(name), shape, wanted, option);
+        return reconcile(jsm, options, await jsm.streams.info(name), shape);
       }
       if (apiErrorCode(error) === SUBJECTS_OVERLAP) {
         throw new EventsError(
@@ -127,66 +81,66 @@ async function provision(
   });
 }
 
+/** Beside a stream of another JetStream domain, a second one of its name would take the same events, and begin empty. */
+async function assertAlone(
+  jsm: JetStreamManager,
+  { options, strangerOn }: StreamNeeds,
+  events: StreamShape,
+  deadLetters: StreamShape,
+): Promise<void> {
+  const { manage, connectTimeout } = options;
+  if (manage === false) return;
+  const missing = ({ name }: StreamShape): Promise<boolean> =>
+    until(connectTimeout, `stream '${name}'`, async () => (await infoOf(jsm, name)) === undefined);
+  if (!(await missing(events)) || !(await missing(deadLetters))) return;
+  // Not with an event: who listens to them takes each message for one.
+  const stranger = await strangerOn(`${deadLetters.name}.probe`);
+  // Another service may have created ours meanwhile.
+  if (stranger === undefined || !(await missing(deadLetters))) return;
+  throw new EventsError(
+    'stream_mismatch',
+    `cannot create stream '${events.name}': stream '${stranger}' of another JetStream takes this cluster's subjects already, ` +
+      `such as that of another domain behind a leaf node, and this server does not know it; connect to a server of that ` +
+      `domain (\`url\`, NATS_URL), or choose another \`clusterId\` (NATS_CLUSTER_ID)`,
+  );
+}
+
+const infoOf = (jsm: JetStreamManager, name: string): Promise<StreamInfo | undefined> =>
+  jsm.streams.info(name).catch((error: unknown) => {
+    if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
+    throw error;
+  });
+
 async function reconcile(
   jsm: JetStreamManager,
   options: NatsTransportOptions,
   info: StreamInfo,
   shape: StreamShape,
-  wanted: NatsStreamOptions,
-  option: string,
 ): Promise<StreamInfo> {
   const { config } = info;
-  const { name } = config;
-  const fatal = [
-    ...shape.subjects
-      .filter((subject) => !config.subjects.some((s) => s === subject || s === '>'))
-      .map((subject) => `it takes ${config.subjects.join(', ')}, not '${subject}'`),
-    ...(config.retention === shape.retention
-      ? []
-      : [`its retention is '${config.retention}', not '${shape.retention}'`]),
-    ...(config.storage === StorageType.Memory && wanted.effective.storage !== 'memory'
-      ? [
-          "it is stored in memory and loses events when its server restarts; set `stream.storage: 'memory'` to accept that",
-        ]
-      : []),
-    ...(config.sealed || config.no_ack === true ? ['it is sealed or does not acknowledge'] : []),
-  ];
-  if (fatal.length > 0) {
-    throw new EventsError(
-      'stream_mismatch',
-      `stream '${name}' cannot hold this cluster's events: ${fatal.join('; ')}`,
-    );
-  }
+  const { name, wanted } = shape;
+  const faults = faultsOf(config, shape);
+  if (faults.length > 0) throw new EventsError('stream_mismatch', faultSentence(name, faults));
 
-  const different = (Object.keys(FIELDS) as (keyof NatsStreamLimits)[]).filter(
-    (key) => wanted.explicit[key] !== undefined && wanted.explicit[key] !== FIELDS[key](config),
-  );
-  if (different.length === 0) return info;
-  const wider = different.filter(
-    (key) => options.manage === 'update' && isWider(key, wanted.effective, config),
-  );
-  const left = different.filter((key) => !wider.includes(key));
+  const { wider, left } = differencesOf(config, shape, options.manage);
   if (left.length > 0) {
-    const diff = left
-      .map((key) => `${key} is ${FIELDS[key](config)}, here ${wanted.explicit[key]}`)
-      .join('; ');
     options.logger.warn(
-      `stream '${name}' differs from \`${option}\`: ${diff}. It stays as it is` +
+      `${differenceSentence(config, shape, left)}. It stays as it is` +
         (options.manage === 'update' ? ': it is never narrowed' : " (`stream.manage: 'update'` widens)"),
     );
   }
   if (wider.length === 0) return info;
-  const target = configOf(shape, wanted.effective);
+  const target = configOf(shape);
   const changes = Object.fromEntries(wider.map((key) => [CONFIG_KEYS[key], target[CONFIG_KEYS[key]]]));
   options.logger.log(
     `stream '${name}' is widened: ${wider.map((key) => `${key} ${wanted.effective[key]}`).join(', ')}`,
   );
   await jsm.streams.update(name, { ...config, ...changes }).catch((error: unknown) => {
-    throw refusedBy(error, `widen stream '${name}'`, option);
+    throw refusedBy(error, `widen stream '${name}'`, shape.option);
   });
   // Another service may have widened it in this moment too, from the same start, and have the last word.
   await new Promise((resolve) => setTimeout(resolve, SECOND_LOOK));
-  return reconcile(jsm, { ...options, logger: quiet() }, await jsm.streams.info(name), shape, wanted, option);
+  return reconcile(jsm, { ...options, logger: quiet() }, await jsm.streams.info(name), shape);
 }
 
 /** A refusal of the server for good, which the options explain; anything else as it is. */
@@ -199,15 +153,28 @@ const refusedBy = (error: unknown, action: string, option: string): unknown =>
         { cause: error, ...serverCodeOf(error) },
       );
 
-const CONFIG_KEYS = {
-  storage: 'storage',
-  replicas: 'num_replicas',
-  maxAge: 'max_age',
-  maxBytes: 'max_bytes',
-  maxMessages: 'max_msgs',
-  duplicateWindow: 'duplicate_window',
-  discard: 'discard',
-} as const satisfies Record<keyof NatsStreamLimits, keyof StreamConfig>;
+/** Puts a stream right that was changed while it is used. @returns what is wrong with it and stays so, one sentence each */
+export async function streamProblems(
+  jsm: JetStreamManager,
+  options: NatsTransportOptions,
+  shape: StreamShape,
+  { config }: StreamInfo,
+): Promise<string[]> {
+  const faults = faultsOf(config, shape);
+  if (faults.length > 0) return [faultSentence(shape.name, faults)];
+  const { wider, left } = differencesOf(config, shape, options.manage);
+  const problems = left.length === 0 ? [] : [differenceSentence(config, shape, left)];
+  if (wider.length === 0) return problems;
+  try {
+    await reconcile(jsm, { ...options }, { config } as StreamInfo, shape);
+    return problems;
+  } catch (error) {
+    return [
+      ...problems,
+      `${differenceSentence(config, shape, wider)}; it cannot be widened: ${(error as Error).message}`,
+    ];
+  }
+}
 
 /** What was said about a stream is not said again. */
 const quiet = (): EventsLogger => ({
@@ -216,32 +183,3 @@ const quiet = (): EventsLogger => ({
   error: () => undefined,
   debug: () => undefined,
 });
-
-function isWider(key: keyof NatsStreamLimits, limits: NatsStreamLimits, config: StreamConfig): boolean {
-  if (key === 'storage') return false; // a server cannot change it
-  if (key === 'discard') return true; // to refuse loses nothing
-  const now = FIELDS[key](config) as number;
-  const wanted = limits[key];
-  const unlimited = (value: number): boolean => value <= 0 && key !== 'replicas';
-  return unlimited(wanted) ? !unlimited(now) : !unlimited(now) && wanted > now;
-}
-
-function configOf(
-  { name, subjects, retention, batches }: StreamShape,
-  limits: NatsStreamLimits,
-): Partial<StreamConfig> & BatchStreamConfig & { name: string } {
-  return {
-    ...(batches === true && { allow_atomic: true }),
-    name,
-    subjects: [...subjects],
-    retention,
-    // A full stream refuses what is new, so that what was acknowledged stays.
-    discard: DiscardPolicy.New,
-    storage: limits.storage === 'memory' ? StorageType.Memory : StorageType.File,
-    num_replicas: limits.replicas,
-    max_age: nanos(limits.maxAge),
-    max_bytes: limits.maxBytes,
-    max_msgs: limits.maxMessages,
-    duplicate_window: nanos(limits.duplicateWindow),
-  };
-}

@@ -2,14 +2,17 @@ import type { JetStreamManager, StreamInfo } from 'nats';
 import { deadLetterStream, retryStream } from '../../core/names';
 import { RecentDeadLetters } from '../../core/recent-dead-letters';
 import { apiErrorCode, isJetStreamOff, JETSTREAM_OFF_PROBLEM, STREAM_NOT_FOUND } from './api';
+import type { JetStream } from './jetstream';
 import type { PullSubscription } from './pull-subscription';
 
-/** Milliseconds between two looks at the streams, and how many consumers are looked at each second. */
+/** Milliseconds between two looks at the streams; how many consumers are looked at each second, and the seconds for all of them. */
 const INTERVAL = 4000;
 const CONSUMERS_A_SECOND = 4;
+const SECONDS_FOR_ALL = 15;
 
-/** Looks after what can go wrong at the server without a word to its clients: streams and consumers that are gone. */
+/** Looks every few seconds at what can go wrong at the server without a word to its clients: streams and consumers that are gone or changed. */
 export class Watch {
+  readonly #jetStream: JetStream;
   readonly #jsm: JetStreamManager;
   readonly #clusterId: string;
   readonly #pulls: () => readonly PullSubscription[];
@@ -21,8 +24,9 @@ export class Watch {
   #turn = 0;
   #looking = false;
 
-  constructor(jsm: JetStreamManager, clusterId: string, pulls: () => readonly PullSubscription[]) {
-    this.#jsm = jsm;
+  constructor(jetStream: JetStream, clusterId: string, pulls: () => readonly PullSubscription[]) {
+    this.#jetStream = jetStream;
+    this.#jsm = jetStream.jsm;
     this.#clusterId = clusterId;
     this.#pulls = pulls;
   }
@@ -54,7 +58,7 @@ export class Watch {
     const found = await Promise.all(names.map((name) => this.#find(name)));
     this.#streams = found.filter((each) => each !== undefined);
     this.#problems = [
-      ...names.filter((_name, i) => found[i] === undefined).map((name) => `stream '${name}' does not exist`),
+      ...(await this.#jetStream.streamProblems(found)),
       ...this.#newDeadLetters(found[1]?.state.last_seq ?? 0, now),
     ];
   }
@@ -69,7 +73,10 @@ export class Watch {
 
   async #lookAtConsumers(): Promise<void> {
     const pulls = this.#pulls();
-    const count = Math.min(CONSUMERS_A_SECOND, pulls.length);
+    const count = Math.min(
+      Math.max(CONSUMERS_A_SECOND, Math.ceil(pulls.length / SECONDS_FOR_ALL)),
+      pulls.length,
+    );
     for (let i = 0; i < count; i++) {
       this.#turn = (this.#turn + 1) % pulls.length;
       const pull = pulls[this.#turn];
