@@ -115,3 +115,25 @@ describe('the way back of a dead letter', () => {
     },
   );
 });
+
+describe('F73 the durables of two wildcards', () => {
+  it.each([
+    ['user-profile.*', 'user.profile.*'],
+    ['a.any.*', 'a.*.*'],
+    ['a.all', 'a.>'],
+    ['a__b.*', 'a_b.*'],
+    ['_a.*', 'a.*'],
+    ['a-.b.*', 'a.-b.*'],
+    ['user-profile.>', 'user.profile.>'],
+  ])('(%s and %s) are two', (one, other) => {
+    expect(durableName('shop', 'Audit.note', one)).not.toBe(durableName('shop', 'Audit.note', other));
+  });
+
+  it.each([
+    ['vendor.>', 'vendor-all'],
+    ['*.created', 'any-created'],
+    ['user_profile.*', 'user_profile-any'],
+  ])('(%s) have no digest where the pattern shows', (pattern, token) => {
+    expect(durableName('shop', 'Audit.note', pattern)).toBe(`shop__Audit-note__${token}`);
+  });
+});
