@@ -48,6 +48,8 @@ export interface Orphan {
   readonly durable: string;
   readonly stream: string;
   readonly handler: string;
+  /** Event names or patterns that it takes, where they are known. */
+  readonly patterns?: readonly string[];
   /** Events that wait for it. */
   readonly backlog: number;
 }

@@ -28,18 +28,15 @@ export function assertEventName(name: unknown): asserts name is string {
   throw new EventsError('invalid_event_name', `invalid event name ${quote(name)}: ${why}`);
 }
 
+export const isPattern = (text: string): boolean =>
+  text.length <= MAX_EVENT_NAME_LENGTH && (text === '>' || PATTERN.test(text));
+
 /**
  * A name, or a name in which `*` stands for one token and a last `>` for one or more.
  * @throws EventsError `invalid_pattern`
  */
 export function assertPattern(pattern: unknown): asserts pattern is string {
-  if (
-    typeof pattern === 'string' &&
-    pattern.length <= MAX_EVENT_NAME_LENGTH &&
-    (pattern === '>' || PATTERN.test(pattern))
-  ) {
-    return;
-  }
+  if (typeof pattern === 'string' && isPattern(pattern)) return;
   throw new EventsError(
     'invalid_pattern',
     `invalid event name or pattern ${quote(pattern)}: it is ${GRAMMAR}; ` +

@@ -19,6 +19,7 @@ import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
 import { printable } from './printable';
 import { endsWithin, type Failed, type MaybePromise } from './promises';
+import { OrphanWatch } from './orphan-watch';
 import { readSettings, valuesOf, type Check } from './settings';
 import {
   Subscriptions,
@@ -85,6 +86,7 @@ export class EventService {
   readonly #parts: EventServiceParts;
   readonly #emitter: Emitter;
   readonly #subscriptions: Subscriptions;
+  readonly #orphans: OrphanWatch;
   #state: EventServiceStatus['state'] = 'bound';
   #consumingStopped: Promise<void> | undefined;
   #drained: Promise<void> | undefined;
@@ -105,6 +107,11 @@ export class EventService {
       publishTimeout: parts.publishTimeout,
     });
     this.#subscriptions = new Subscriptions(parts);
+    this.#orphans = new OrphanWatch({
+      find: async () => (await transport.orphans?.()) ?? [],
+      handlers: () => new Set(this.#subscriptions.status.map(({ name }) => name)),
+      logger: parts.logger,
+    });
     this.deadLetters = new DeadLetterService({ store: () => transport.deadLetters, codec, maxRedrives });
   }
 
@@ -245,34 +252,25 @@ export class EventService {
     return {
       state: this.#state,
       connected: connected && this.#state !== 'closed',
-      problems: [...problems, ...this.#subscriptions.problems].map((problem) => printable(problem)),
+      problems: [...problems, ...this.#subscriptions.problems, ...this.#orphans.problems].map((problem) =>
+        printable(problem),
+      ),
       subscriptions: this.#subscriptions.status,
     };
   }
 
   /**
    * Warns of durables of this service that no handler claims: one that was renamed or removed leaves its durable behind,
-   * with events that nobody takes. To be called when all handlers are subscribed; Nest's module does. Never rejects.
+   * with events that nobody takes. Looks again every few minutes; what is found is in `status.problems`. To be called when all
+   * handlers are subscribed; Nest's module does. Never rejects.
    */
   async reportOrphans(): Promise<void> {
-    const { transport, consume, logger } = this.#parts;
-    if (!consume) return;
-    try {
-      for (const { durable, stream, handler, backlog } of (await transport.orphans?.()) ?? []) {
-        logger.warn(
-          `durable '${durable}' of this service has no handler '${handler}' any more, ${backlog} events wait for it: ` +
-            `give the handler its \`name\` back, or remove it with \`nats consumer rm ${stream} ${durable}\`, unless a module that is loaded later has it`,
-        );
-      }
-    } catch (error) {
-      // Closed before there was an answer: nobody is waiting for one.
-      if (this.#state === 'draining' || this.#state === 'closed') return;
-      logger.warn(`could not look for durables without a handler: ${(error as Error).message}`);
-    }
+    if (this.#parts.consume) await this.#orphans.begin();
   }
 
   async #stopConsuming(): Promise<void> {
     this.#state = 'draining';
+    this.#orphans.stop();
     await this.#subscriptions.stopAll();
   }
 

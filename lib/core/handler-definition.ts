@@ -2,7 +2,7 @@ import { types } from 'node:util';
 import { flag, integer, milliseconds, object, oneOf, text } from './checks';
 import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-breaker';
 import { EventsConfigurationError, EventsError } from './errors';
-import { assertPattern, isWildcard, overlap } from './event-name';
+import { assertPattern, isPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
 import { sanitize, wildcardDurable } from './names';
 import { mergeRetry, RETRY_CHECKS, type RetryPolicy } from './retry-policy';
@@ -19,6 +19,11 @@ export interface SubscribeOptions {
   broadcast?: boolean;
   /** Where a durable starts, at its creation only. Default: `'new'`, from when this service connected. */
   startFrom?: StartFrom;
+  /**
+   * Event names or patterns that earlier versions of the handler took and that no version handles any more: its durable stops
+   * taking them when the handler is bound. Default: none; the durable goes on taking them.
+   */
+  removed?: readonly string[];
   /** Merged over the module's `retry`. */
   retry?: Partial<RetryPolicy>;
   /** Events handled at once by this subscription in this process. Default: the module's `concurrency`, 100. */
@@ -67,11 +72,18 @@ const START: Check<StartFrom> = {
     value === 'new' || value === 'first' || (types.isDate(value) && !Number.isNaN(value.getTime())),
 };
 
+const REMOVED: Check<readonly string[]> = {
+  allowed: 'a list of event names or patterns',
+  accepts: (value): value is readonly string[] =>
+    Array.isArray(value) && value.every((each) => typeof each === 'string' && isPattern(each)),
+};
+
 const OPTIONS = {
   name: text,
   delivery: oneOf('durable', 'ephemeral'),
   broadcast: flag,
   startFrom: START,
+  removed: REMOVED,
   retry: object,
   concurrency: integer(1, 10_000),
   timeout: milliseconds(),
@@ -85,6 +97,8 @@ export interface ResolvedSubscribeOptions extends Readonly<
   readonly circuitBreaker: CircuitBreakerOptions | undefined;
 }
 
+const NONE: readonly string[] = Object.freeze([]);
+
 /** What holds for a handler that has no options. */
 export const resolveSubscriptionDefaults = ({
   delivery,
@@ -94,6 +108,7 @@ export const resolveSubscriptionDefaults = ({
 }: SubscriptionDefaults): ResolvedSubscribeOptions => ({
   broadcast: false,
   startFrom: 'new',
+  removed: NONE,
   delivery,
   concurrency,
   timeout,
@@ -147,12 +162,22 @@ export function specOf(
   { name, patterns }: HandlerDefinition,
   app: string,
   durable: string,
-  options: Pick<ResolvedSubscribeOptions, 'delivery' | 'broadcast' | 'startFrom' | 'concurrency' | 'retry'>,
+  options: Pick<
+    ResolvedSubscribeOptions,
+    'delivery' | 'broadcast' | 'startFrom' | 'removed' | 'concurrency' | 'retry'
+  >,
 ): SubscriptionSpec {
   if (patterns.length === 0) throw new EventsError('invalid_pattern', `handler '${name}' names no event`);
   for (let i = 0; i < patterns.length; i++) assertListens(name, patterns, i);
 
-  const { delivery, broadcast, startFrom, concurrency, retry } = options;
+  const { delivery, broadcast, startFrom, removed, concurrency, retry } = options;
+  const kept = removed.find((each) => patterns.some((pattern) => overlap(pattern, each)));
+  if (kept !== undefined) {
+    throw new EventsConfigurationError(
+      `${name}.removed`,
+      `handler '${name}' still listens to '${kept}', which is in its \`removed\`: take it out of one of them`,
+    );
+  }
   return {
     app,
     handler: name,
@@ -161,6 +186,7 @@ export function specOf(
     delivery,
     broadcast,
     startFrom,
+    removed,
     concurrency,
     maxDeliveries: retry.attempts + 1,
   };

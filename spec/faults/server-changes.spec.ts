@@ -7,6 +7,7 @@ import {
   type ConsumerConfig,
   type StreamConfig,
 } from 'nats';
+import type { SubscribeOptions } from '@venta/events';
 import { eventually, Ledger } from '../support/fault-ledger';
 import { FaultScene, scenario } from '../support/fault-scene';
 import { NatsServer } from '../support/nats-server';
@@ -305,6 +306,25 @@ changes(
     await streams.delete(scene.clusterId);
     await streams.add({ name: scene.clusterId, subjects: config.subjects, storage: StorageType.Memory });
     await eventually('it is told', () => first.status.problems.some((each) => each.includes('in memory')));
+  },
+);
+
+changes(
+  'a name in `removed` is taken no more, and a `startFrom` that comes too late is told',
+  async (scene) => {
+    const bind = async (patterns: string[], options: SubscribeOptions): Promise<void> => {
+      const service = await scene.service('app');
+      await service.bind({ name: 'h', patterns, handler: () => undefined, options });
+      await service.drain();
+    };
+    await bind(['thing', 'other'], {});
+    await bind(['thing'], {});
+    expect(await filtersOf(scene)).toEqual(['thing', 'other']);
+    expect(scene.log.find('warn', /`removed: \['other'\]`/)).toHaveLength(1);
+    await bind(['thing'], { removed: ['other'], startFrom: 'first' });
+    expect(await filtersOf(scene)).toEqual(['thing']);
+    expect(scene.log.find('warn', /goes on at its position.*nats consumer rm/)).toHaveLength(1);
+    await expect(bind(['thing'], { removed: ['thing'] })).rejects.toMatchObject({ option: 'h.removed' });
   },
 );
 

@@ -169,6 +169,7 @@ export class MemoryCluster {
         durable: spec.durable,
         stream: this.id,
         handler: spec.handler,
+        patterns: spec.patterns,
         backlog,
       }));
   }

@@ -8,8 +8,8 @@ import {
 } from 'nats';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
+import { eventNameOf, eventSubject, retryStream, sanitize, type DurableName } from '../../core/names';
 import type { Orphan } from '../../core/dead-letter-store';
-import { eventSubject, retryStream, sanitize, type DurableName } from '../../core/names';
 import type { SubscriptionSpec } from '../../core/transport';
 import { apiErrorCode, CONSUMER_NOT_FOUND, until } from './api';
 import {
@@ -30,6 +30,8 @@ const CONSUMER_EXISTS = 10148;
 
 /** Milliseconds for which the list of a start-up is taken for what the server has. */
 const LIST_LIFETIME = 5000;
+/** Milliseconds within which a delivery shows that somebody works. */
+const RECENT = 30_000;
 const BROADCAST_INACTIVE = nanos(5 * 60 * 1000);
 
 /** What an instance knows of the consumer it works on. */
@@ -187,15 +189,16 @@ export class Durables {
   /** Durables of this service that are not among those given. */
   async orphans(app: string, claimed: ReadonlySet<string>): Promise<Orphan[]> {
     const found: Orphan[] = [];
-    for await (const { name, config, num_pending, num_ack_pending, num_waiting } of this.#jsm.consumers.list(
-      this.#clusterId,
-    )) {
+    for await (const info of this.#jsm.consumers.list(this.#clusterId)) {
+      const { name, config, num_pending, num_ack_pending, num_waiting } = info;
       if (config.metadata?.[META_APP] !== app || config.durable_name === undefined || claimed.has(name))
         continue;
       // Another instance, of another version, has the handler and asks for its events.
-      if (num_waiting > 0) continue;
+      if (num_waiting > 0 || isAtWork(info)) continue;
       const handler = config.metadata[META_HANDLER] ?? name;
-      found.push({ durable: name, stream: this.#clusterId, handler, backlog: num_pending + num_ack_pending });
+      const patterns = filtersOf(config).map((filter) => eventNameOf(this.#clusterId, filter));
+      const backlog = num_pending + num_ack_pending;
+      found.push({ durable: name, stream: this.#clusterId, handler, patterns, backlog });
     }
     return found;
   }
@@ -393,6 +396,14 @@ export class Durables {
         `durable only. To replay, stop the service, run \`nats consumer rm ${this.#clusterId} ${durable}\` and start it again`,
     );
   }
+}
+
+/** Whether an instance that has all the events it asked for works on some of them. */
+function isAtWork({ num_ack_pending, delivered }: ConsumerInfo): boolean {
+  const { last_active } = delivered as { last_active?: unknown };
+  return (
+    num_ack_pending > 0 && typeof last_active === 'string' && Date.now() - Date.parse(last_active) < RECENT
+  );
 }
 
 const sameMoment = (one: string, other = ''): boolean => Date.parse(one) === Date.parse(other);

@@ -16,8 +16,9 @@ export function tellOfForeignFilters(
   if (foreign.length === 0) return;
   logger.warn(
     `durable '${spec.durable}' also takes ${foreign.map((name) => `'${name}'`).join(', ')}, which '${spec.handler}' of ` +
-      'this version does not handle: such events go to instances that do, and become dead letters (no_handler) after ten ' +
-      'minutes. If no version handles them any more, narrow it: ' +
+      `this version does not handle: such events go to instances that do, and become dead letters (no_handler) after ten ` +
+      `minutes. If no version handles them any more, say so in the handler's options: ` +
+      `\`removed: [${foreign.map((name) => `'${name}'`).join(', ')}]\`, or narrow it by hand: ` +
       `nats consumer edit ${clusterId} ${spec.durable} ${spec.patterns.map((pattern) => `--filter ${eventSubject(clusterId, pattern)}`).join(' ')}`,
   );
 }
