@@ -23,9 +23,9 @@ const changes = (title: string, run: (scene: FaultScene) => Promise<void>): void
 
 interface Working {
   readonly ledger: Ledger;
-  problems(): readonly string[];
+  readonly problems: () => readonly string[];
   /** Emits ten events, of which some fail once. */
-  emit(prefix: string): Promise<void>;
+  readonly emit: (prefix: string) => Promise<void>;
 }
 
 /** A service with a handler whose durable is at work. */
