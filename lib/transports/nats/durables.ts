@@ -350,7 +350,7 @@ export class Durables {
   /** Only ever more: an older version that starts again would otherwise make a newer one miss events for good. */
   #union(spec: SubscriptionSpec, present: readonly string[]): string[] {
     const own = this.#filtersOf(spec);
-    const inCluster = present.filter((filter) => filter.startsWith(eventSubject(this.#clusterId, '')));
+    const inCluster = present.filter((filter) => filter.startsWith(`${this.#clusterId}.`));
     return [...own, ...othersOf(own, inCluster)];
   }
 
