@@ -194,7 +194,7 @@ export class NatsTransport implements EventTransport {
   #durable(): Promise<JetStream> {
     this.#jetStream ??= JetStream.open(this.#jetStreamParts).then((jetStream) => {
       this.#store = jetStream.store;
-      this.#watch = new Watch(jetStream, this.#options.clusterId, () => this.#pulls());
+      this.#watch = new Watch(this.#link, jetStream, this.#options.clusterId, () => this.#pulls());
       return jetStream;
     });
     this.#jetStream.catch(() => (this.#jetStream = undefined));
