@@ -1,4 +1,3 @@
-import { types } from 'node:util';
 import { pointerToken } from './date-paths';
 import { formatIsoTime } from './iso-time';
 import { isEmptyDisguise, plainKindOf } from './plain-kind';
@@ -70,7 +69,7 @@ function writeValue(value: unknown, at: number): number {
     case 'date':
       return writeDate(value as Date, at);
     case 'instance':
-      return types.isBoxedPrimitive(value) ? BEYOND : writeInstance(value as Record<string, unknown>, at);
+      return writeInstance(value as Record<string, unknown>, at);
     default:
       // Of those without a prototype, some are raw JSON.
       return BEYOND;

@@ -51,6 +51,10 @@ export class ObservedTransport implements EventTransport {
     return this.transport.status();
   }
 
+  get maxMessageBytes(): number {
+    return this.transport.maxMessageBytes;
+  }
+
   get deadLetters(): DeadLetterStore | undefined {
     return this.transport.deadLetters;
   }

@@ -94,7 +94,7 @@ export class MemoryTransport implements EventTransport {
   async publish(outbound: OutboundMessage): Promise<PublishReceipt> {
     const { cluster } = this.#connected('publish', outbound.name);
     const message = cluster.accept(outbound, this.#host);
-    const allowed = this.#limits.maxPayload - DEAD_LETTER_RESERVE;
+    const allowed = this.maxMessageBytes;
     if (message.bytes > allowed) {
       throw new EventsError(
         'payload_too_large',
@@ -116,6 +116,10 @@ export class MemoryTransport implements EventTransport {
     this.#subscriptions.add(subscription);
     this.#apps.add(spec.app);
     return subscription;
+  }
+
+  get maxMessageBytes(): number {
+    return this.#limits.maxPayload - DEAD_LETTER_RESERVE;
   }
 
   status(): TransportStatus {

@@ -264,13 +264,17 @@ export class NatsTransport implements EventTransport {
   }
 
   #assertSize(name: string, size: number): void {
-    const limit = this.#maxPayload - RESERVE;
+    const limit = this.maxMessageBytes;
     if (size <= limit) return;
     throw new EventsError(
       'payload_too_large',
       `'${name}' has ${size} bytes with its headers, ${limit} are allowed (the server's max_payload less ` +
         `${RESERVE} for a dead letter's headers); store the bulk elsewhere and emit a reference`,
     );
+  }
+
+  get maxMessageBytes(): number {
+    return this.#maxPayload - RESERVE;
   }
 
   get #maxPayload(): number {
