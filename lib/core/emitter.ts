@@ -121,7 +121,6 @@ export class Emitter {
   readonly #parts: EmitterParts;
   readonly #source: string;
   readonly #encodedSource: string;
-  readonly #maxBytes: () => number;
   readonly #publish: (event: OutboundEvent) => Promise<EmitReceipt>;
   /** Of events that do not go to the transport on their own. */
   readonly #ways = new WeakMap<OutboundEvent, Deliver>();
@@ -131,7 +130,6 @@ export class Emitter {
 
   constructor(parts: EmitterParts) {
     this.#parts = parts;
-    this.#maxBytes = () => parts.transport.maxMessageBytes ?? Infinity;
     this.#source = sanitize(parts.app);
     this.#encodedSource = encodeAttribute(this.#source);
     this.#publish = composePublish(parts.stages, (event) => this.#send(event));
@@ -257,7 +255,7 @@ export class Emitter {
     const headers = isEmpty(event.headers) ? undefined : checkHeaders(event.headers);
     if (event.correlationId !== event.id) checkId('correlationId', event.correlationId);
     checkId('causationId', event.causationId);
-    const encoded = this.#parts.codec.encode(event.data, this.#maxBytes, event.name);
+    const encoded = this.#parts.codec.encode(event.data);
     const time = types.isDate(event.time) ? formatIsoTime(event.time) : undefined;
     if (time === undefined) throw invalidTime('`time` of the event');
     return new EventMessage(event, this.#encodedSource, headers, encoded, time);

@@ -1,141 +1,53 @@
 import { arrayIndex, MAX_DATE_PATHS_BYTES, MAX_DEPTH, pointerToken, pointerTokens } from './date-paths';
 import { formatIsoTime } from './iso-time';
-import type { ByteBudget } from './byte-budget';
 import { isEmptyDisguise, NOT_PLAIN, plainKindOf, type PlainKind } from './plain-kind';
 
-/** Data as it is written, and the Dates in it. */
+/** The Dates in a value. */
 export interface Dates {
-  /** Pointers to the Dates; `undefined` if there are none. */
-  readonly paths: readonly string[] | undefined;
+  /** Pointers to them, relative to the value. */
+  readonly paths: readonly string[];
   /**
-   * A copy with texts in the places of the Dates. Every property of the data is read once, so that what was checked is what
-   * `JSON.stringify` writes; it would also call the `toJSON` of each Date, which takes as long as all the rest of an event.
+   * What `JSON.stringify` writes the same of as of the value: a copy with their texts in their places. It would call the `toJSON`
+   * of each, which took as long as all the rest of an event.
    */
   readonly written: unknown;
 }
 
-/**
- * Copies data that `JSON.stringify` carries as it is, and finds the Dates. Throws, without saying why, at whatever is not plainly JSON
- * or a Date: a `toJSON`, a value JSON cannot carry, a class with a tag of its own, more than MAX_DEPTH levels.
- * @throws EventsError `payload_too_large` when the budget is spent
- */
-export function findDates(data: unknown, budget: ByteBudget): Dates {
-  const copying = new DataCopy(budget);
-  const paths = copying.copy(data, 1);
-  return { paths, written: copying.finish() };
-}
-
-/** Of Node 21 and newer. */
-const isRawJson = (value: object): boolean =>
-  (JSON as { isRawJSON?: (value: object) => boolean }).isRawJSON?.(value) === true;
-
 const DATE_ITSELF: readonly string[] = [''];
 
-/** Stands for each Date until all paths are known: the paths of arrays depend on which places hold strings. */
-const NO_DATE_YET = Object.freeze({});
-
-interface WrittenDate {
-  readonly holder: Record<PropertyKey, unknown>;
-  readonly key: PropertyKey;
-  readonly text: string | null;
+/**
+ * Finds the Dates in data that `JSON.stringify` carries as it is; `undefined` if it holds none. `depth` is the level of the
+ * value, the data's own being 1. Throws, without saying why, at whatever is not plainly JSON or a Date: a `toJSON`, a value
+ * JSON cannot carry, a class with a tag of its own, more than MAX_DEPTH levels.
+ */
+export function findDates(value: unknown, depth: number): Dates | undefined {
+  if (typeof value === 'string' || typeof value === 'boolean' || value === null) return undefined;
+  if (typeof value === 'number' && Number.isFinite(value)) return undefined;
+  if (typeof value !== 'object') throw NOT_PLAIN;
+  const kind = plainKindOf(value);
+  if (kind === 'date' || kind === 'date-instance') {
+    const written = writtenDate(value as Date, kind);
+    if (written === undefined) throw NOT_PLAIN;
+    return { paths: DATE_ITSELF, written };
+  }
+  if (depth > MAX_DEPTH) throw NOT_PLAIN;
+  if (kind === 'array') return findInArray(value as unknown[], depth);
+  const source = value as Record<string, unknown>;
+  let found: FoundInObject | undefined;
+  // A list of the keys is needed only where a prototype may have some too.
+  if (kind === 'object') {
+    for (const key in source) found = withKey(found, source, key, depth);
+  } else {
+    for (const key of Object.keys(source)) found = withKey(found, source, key, depth);
+  }
+  if (found !== undefined) return { paths: found.paths, written: withTexts(source, found) };
+  if (isEmpty(source) && isEmptyDisguise(source)) throw NOT_PLAIN;
+  return undefined;
 }
 
-class DataCopy {
-  /** What is written of the value copied last; its Dates are still missing. */
-  #copied: unknown;
-  /** What is written of the Date copied last. */
-  #text: string | null = null;
-  readonly #dates: WrittenDate[] = [];
-  readonly #budget: ByteBudget;
-
-  constructor(budget: ByteBudget) {
-    this.#budget = budget;
-  }
-
-  /** Puts the texts into the places of the Dates. @returns the copy of the value copied last */
-  finish(): unknown {
-    for (const { holder, key, text } of this.#dates) holder[key] = text;
-    return this.#copied === NO_DATE_YET ? this.#text : this.#copied;
-  }
-
-  /**
-   * @param depth level of the value, the data's own being 1
-   * @returns pointers to the Dates in it, relative to it; `undefined` if there are none
-   */
-  copy(value: unknown, depth: number): readonly string[] | undefined {
-    this.#copied = value;
-    if (typeof value === 'string') return this.#take(value.length + 2);
-    if (typeof value === 'boolean' || value === null) return this.#take(4);
-    if (typeof value === 'number' && Number.isFinite(value)) return this.#take(1);
-    if (typeof value !== 'object') throw NOT_PLAIN;
-    const kind = plainKindOf(value);
-    if (kind === 'date' || kind === 'date-instance') {
-      const text = writtenDate(value as Date, kind);
-      if (text === undefined) throw NOT_PLAIN;
-      this.#text = text;
-      this.#copied = NO_DATE_YET;
-      this.#budget.take(4);
-      return DATE_ITSELF;
-    }
-    if (depth > MAX_DEPTH) throw NOT_PLAIN;
-    this.#budget.take(1);
-    // It cannot be changed, and is written as the text it holds.
-    if (kind === 'bare' && isRawJson(value)) return undefined;
-    return kind === 'array'
-      ? this.#copySlots(value as unknown[], depth)
-      : this.#copyProperties(value as Record<string, unknown>, depth);
-  }
-
-  #take(bytes: number): undefined {
-    this.#budget.take(bytes);
-  }
-
-  #copyProperties(source: Record<string, unknown>, depth: number): readonly string[] | undefined {
-    // Its keys become properties of its own, `__proto__` too: writing to them calls no setter.
-    const copy: Record<string, unknown> = { ...source };
-    let paths: string[] | undefined;
-    let isEmpty = true;
-    for (const key in copy) {
-      const child = copy[key];
-      // `for … in` also tells of what somebody has added to Object.prototype.
-      if (child === undefined || !Object.hasOwn(copy, key)) continue;
-      isEmpty = false;
-      this.#budget.take(key.length + 4);
-      const found = this.copy(child, depth + 1);
-      this.#put(copy, key, child);
-      if (found === undefined) continue;
-      const token = pointerToken(key);
-      // Most events hold one Date: a list of just one, where `push` makes room for seventeen.
-      if (found === DATE_ITSELF && paths === undefined) paths = [token];
-      else for (const path of found) (paths ??= []).push(token + path);
-    }
-    if (isEmpty && isEmptyDisguise(source)) throw NOT_PLAIN;
-    this.#copied = copy;
-    return paths;
-  }
-
-  #copySlots(source: readonly unknown[], depth: number): readonly string[] | undefined {
-    const copy: unknown[] = [];
-    let found: (readonly string[] | undefined)[] | undefined;
-    for (let slot = 0; slot < source.length; slot++) {
-      const child = source[slot];
-      this.#budget.take(1);
-      const paths = this.copy(child, depth + 1);
-      copy.push(child);
-      this.#put(copy as unknown as Record<PropertyKey, unknown>, slot, child);
-      if (paths !== undefined) (found ??= [])[slot] = paths;
-    }
-    this.#copied = copy;
-    return found === undefined ? undefined : mergeSlotPaths(copy, found);
-  }
-
-  /** Puts the value copied last there, in the place of what it was copied from. */
-  #put(holder: Record<PropertyKey, unknown>, key: PropertyKey, child: unknown): void {
-    const copied = this.#copied;
-    if (copied === child) return;
-    holder[key] = copied;
-    if (copied === NO_DATE_YET) this.#dates.push({ holder, key, text: this.#text });
-  }
+function isEmpty(source: object): boolean {
+  for (const _ in source) return false;
+  return true;
 }
 
 /** `undefined` of an invalid Date. What a class of its own makes of its value may be no time at all, which JSON says as `null`. */
@@ -144,20 +56,68 @@ function writtenDate(date: Date, kind: PlainKind): string | null | undefined {
   return Number.isNaN(date.getTime()) ? undefined : date.toJSON();
 }
 
+interface FoundInObject {
+  readonly paths: string[];
+  /** The keys whose values hold Dates, and what is written for these. */
+  readonly keys: string[];
+  readonly values: unknown[];
+}
+
+/** What was found so far, with what is in the value of one more key. */
+function withKey(
+  found: FoundInObject | undefined,
+  source: Record<string, unknown>,
+  key: string,
+  depth: number,
+): FoundInObject | undefined {
+  const child = source[key];
+  const dates = child === undefined ? undefined : findDates(child, depth + 1);
+  // `for … in` also tells of what somebody has added to Object.prototype.
+  if (dates === undefined || !Object.hasOwn(source, key)) return found;
+  const token = pointerToken(key);
+  const paths = dates.paths === DATE_ITSELF ? [token] : dates.paths.map((path) => token + path);
+  // Most events hold one Date: lists of just one, where `push` makes room for seventeen.
+  if (found === undefined) return { paths, keys: [key], values: [dates.written] };
+  for (const path of paths) found.paths.push(path);
+  found.keys.push(key);
+  found.values.push(dates.written);
+  return found;
+}
+
+/** A copy, made when all has been looked at: a getter is read once to be looked at and once to be written. */
+function withTexts(source: Record<string, unknown>, { keys, values }: FoundInObject): object {
+  const copy = { ...source };
+  // It has these keys already, `__proto__` too: this calls no setter.
+  for (let at = 0; at < keys.length; at++) copy[keys[at] as string] = values[at];
+  return copy;
+}
+
+function findInArray(slots: readonly unknown[], depth: number): Dates | undefined {
+  let found: (Dates | undefined)[] | undefined;
+  for (let index = 0; index < slots.length; index++) {
+    const dates = findDates(slots[index], depth + 1);
+    if (dates !== undefined) (found ??= new Array<Dates | undefined>(slots.length))[index] = dates;
+  }
+  if (found === undefined) return undefined;
+  // Its class may have another idea of copying it.
+  const written = new Array<unknown>(slots.length);
+  for (let index = 0; index < slots.length; index++) {
+    const dates = found[index];
+    written[index] = dates === undefined ? slots[index] : dates.written;
+  }
+  return { paths: mergeSlotPaths(slots, found), written };
+}
+
 /**
  * The paths of an array, from those found in each slot (`found[i]`). A path is written once as `*` unless some slot
  * holds a string there, which the star would turn into a Date.
  */
-function mergeSlotPaths(
-  slots: readonly unknown[],
-  found: readonly (readonly string[] | undefined)[],
-): string[] {
-  const first = found[0];
-  if (first !== undefined && found.length === slots.length && allSame(found, first))
-    return first.map((path) => `/*${path}`);
+function mergeSlotPaths(slots: readonly unknown[], found: readonly (Dates | undefined)[]): string[] {
+  const first = found[0]?.paths;
+  if (first !== undefined && allSame(found, first)) return first.map((path) => `/*${path}`);
   const holders = new Map<string, number[]>();
-  found.forEach((paths, index) => {
-    for (const path of paths ?? []) {
+  found.forEach((dates, index) => {
+    for (const path of dates?.paths ?? []) {
       const indexes = holders.get(path);
       if (indexes === undefined) holders.set(path, [index]);
       else indexes.push(index);
@@ -180,9 +140,9 @@ function mergeSlotPaths(
   return merged;
 }
 
-function allSame(found: readonly (readonly string[] | undefined)[], first: readonly string[]): boolean {
+function allSame(found: readonly (Dates | undefined)[], first: readonly string[]): boolean {
   for (let slot = 1; slot < found.length; slot++) {
-    const paths = found[slot];
+    const paths = found[slot]?.paths;
     if (paths === first) continue;
     if (paths?.length !== first.length) return false;
     for (let at = 0; at < first.length; at++) if (paths[at] !== first[at]) return false;

@@ -1,5 +1,4 @@
 import { isAscii, isUtf8 } from 'node:buffer';
-import { ByteBudget } from './byte-budget';
 import {
   compileDatePaths,
   type DatePathTree,
@@ -60,26 +59,18 @@ export class JsonCodec {
   private lastUntried = 0;
 
   /**
-   * Leaves the data as it is. Getters may be read several times; what is checked is what is written.
-   * @param maxBytes asked of what is not small: most bytes that the event may have. Default: no limit
-   * @param name of the event, for errors
+   * Leaves the data as it is. Getters may be read several times.
    * @throws EventSerializationError naming the first value JSON cannot carry
-   * @throws EventsError `payload_too_large` of data that has certainly more bytes; other data may have too many, too
    */
-  encode(data: unknown, maxBytes?: () => number, name?: string): EncodedData {
-    const small = this.encodeSmall(data);
-    if (small !== undefined) return small;
-    const max = maxBytes?.();
-    const title = name === undefined ? undefined : `'${name}'`;
-    const budget = new ByteBudget(max, title);
+  encode(data: unknown): EncodedData {
     try {
-      return encodePlain(data, budget);
+      return this.encodeSmall(data) ?? encodePlain(data);
     } catch (error) {
-      if (error instanceof EventSerializationError || budget.isSpent) throw error;
+      if (error instanceof EventSerializationError) throw error;
     }
-    const copy = PlainCopy.of(data, new ByteBudget(max, title));
+    const copy = PlainCopy.of(data);
     try {
-      return encodePlain(copy, new ByteBudget(max, title));
+      return encodePlain(copy);
     } catch (cause) {
       if (cause instanceof EventSerializationError) throw cause;
       const remedy = 'send less of it, with whole characters in its keys';
@@ -193,9 +184,10 @@ function isTooDeep(body: Uint8Array): boolean {
   return false;
 }
 
-function encodePlain(data: unknown, budget: ByteBudget): EncodedData {
-  const { written, paths } = findDates(data, budget);
-  return new EncodedData(JSON.stringify(written), paths === undefined ? undefined : datePathsOf(paths));
+function encodePlain(data: unknown): EncodedData {
+  const dates = findDates(data, 1);
+  if (dates === undefined) return new EncodedData(JSON.stringify(data), undefined);
+  return new EncodedData(JSON.stringify(dates.written), datePathsOf(dates.paths));
 }
 
 function datePathsOf(paths: readonly string[]): string {

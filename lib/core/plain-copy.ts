@@ -1,5 +1,4 @@
 import { types } from 'node:util';
-import type { ByteBudget } from './byte-budget';
 import { MAX_DEPTH, pointerToken } from './date-paths';
 import { EventSerializationError } from './errors';
 import { printable } from './printable';
@@ -54,17 +53,15 @@ export class PlainCopy {
   private readonly path: string[] = [];
   private readonly ancestors = new Set<object>();
 
-  private constructor(private readonly budget: ByteBudget) {}
-
-  /** @throws EventSerializationError; EventsError `payload_too_large` when the budget is spent */
-  static of(data: unknown, budget: ByteBudget): unknown {
-    const copying = new PlainCopy(budget);
+  /** @throws EventSerializationError */
+  static of(data: unknown): unknown {
+    const copying = new PlainCopy();
     try {
       const copy = copying.copy(data, '');
       if (copy === undefined) copying.refuse('undefined', 'send null, or an object');
       return copy;
     } catch (cause) {
-      if (cause instanceof EventSerializationError || budget.isSpent) throw cause;
+      if (cause instanceof EventSerializationError) throw cause;
       // A level is left only when it went well, so the path still leads to the culprit.
       throw copying.error('cannot be read', 'its getter or toJSON threw, see the cause', { cause });
     }
@@ -73,10 +70,10 @@ export class PlainCopy {
   private copy(original: unknown, key: string): unknown {
     const value = resolveToJson(original, key);
     if (typeof value !== 'object' && typeof value !== 'function') return this.copyPrimitive(value);
-    if (value === null) return this.copyPrimitive(null);
+    if (value === null) return null;
     if (typeof value === 'function') this.refuse('a function', 'send what it returns, or leave it out');
     if (types.isNumberObject(value)) return this.copyPrimitive(Number(value));
-    if (types.isStringObject(value)) return this.copyPrimitive(String(value));
+    if (types.isStringObject(value)) return String(value);
     if (types.isBooleanObject(value)) return Boolean.prototype.valueOf.call(value);
     if (types.isDate(value)) {
       const time = Date.prototype.getTime.call(value);
@@ -90,7 +87,6 @@ export class PlainCopy {
     if (this.ancestors.size === MAX_DEPTH) {
       throw this.error(`is nested deeper than ${MAX_DEPTH} levels`, 'send a flatter structure');
     }
-    this.budget.take(1);
     this.ancestors.add(value);
     const copy = Array.isArray(value) ? this.copySlots(value) : this.copyProperties(value);
     this.ancestors.delete(value);
@@ -103,7 +99,6 @@ export class PlainCopy {
     if (typeof value === 'number' && !Number.isFinite(value)) {
       this.refuse(String(value), 'send a finite number or null');
     }
-    if (value !== undefined) this.budget.take(typeof value === 'string' ? value.length + 2 : 1);
     return value;
   }
 
@@ -133,7 +128,6 @@ export class PlainCopy {
       const copy = key === 'toJSON' && typeof property === 'function' ? undefined : this.copy(property, key);
       if (key === '__proto__') Object.defineProperty(copies, key, { value: copy, enumerable: true });
       else if (copy !== undefined) copies[key] = copy;
-      if (copy !== undefined) this.budget.take(key.length + 4);
       this.path.pop();
     }
     return copies;

@@ -6,7 +6,11 @@ import { types } from 'node:util';
  */
 export const NOT_PLAIN = new Error('not plain JSON');
 
-/** Tells whether it is a built-in whose content JSON does not see, whatever its prototype and tag say. Slow: not asked of plain objects. */
+// As they are at the start: a test may put another Date in their place.
+/**
+ * Whether the engine knows it for a built-in whose content JSON does not see, whatever its prototype and tag say. Slower than all the
+ * rest: asked where nothing else was found, and of what is rare.
+ */
 export const isBuiltIn = (value: object): boolean =>
   types.isMap(value) ||
   types.isSet(value) ||
@@ -23,11 +27,10 @@ export const isBuiltIn = (value: object): boolean =>
   types.isSetIterator(value) ||
   types.isGeneratorObject(value);
 
-/** Tells whether JSON has nothing of an object although it is not empty: `Math`, or a Map with the prototype of a plain object. */
+/** Whether nothing stands for it in JSON although it is not empty: `Math`, or a Map with the prototype of a plain object. */
 export const isEmptyDisguise = (value: object): boolean =>
   Object.prototype.toString.call(value) !== '[object Object]' || isBuiltIn(value);
 
-// As they are at the start: a test may put another Date in their place.
 const { prototype: DATE } = Date;
 const { toJSON: dateToJson, toISOString: dateToIso } = DATE as unknown as Record<string, unknown>;
 
@@ -38,8 +41,8 @@ const { toJSON: dateToJson, toISOString: dateToIso } = DATE as unknown as Record
 export type PlainKind = 'object' | 'bare' | 'instance' | 'array' | 'date' | 'date-instance';
 
 /**
- * What an object is to `JSON.stringify`.
- * @throws NOT_PLAIN if it has a `toJSON` or a tag of its own, or if an instance is a built-in, an Error or to be awaited
+ * What an object is to `JSON.stringify`, unless it is one of the language's own that hides what it is: a boxed primitive, raw JSON.
+ * @throws NOT_PLAIN if it has a `toJSON` or a tag of its own, or if an instance is an Error or to be awaited
  */
 export function plainKindOf(value: object): PlainKind {
   const { toJSON } = value as { toJSON?: unknown };
@@ -58,9 +61,6 @@ export function plainKindOf(value: object): PlainKind {
   // A prototype can make its objects something to call or await without giving them a tag of their own.
   const { then } = value as { then?: unknown };
   if (tag !== '[object Object]' || value instanceof Error || typeof then === 'function') throw NOT_PLAIN;
-  // What inherits from a built-in shows its tag, unless it has another.
-  if ((value as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag] !== undefined && isBuiltIn(value))
-    throw NOT_PLAIN;
   return withoutToJson(toJSON, 'instance');
 }
 

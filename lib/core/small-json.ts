@@ -1,3 +1,4 @@
+import { types } from 'node:util';
 import { pointerToken } from './date-paths';
 import { formatIsoTime } from './iso-time';
 import { isEmptyDisguise, plainKindOf } from './plain-kind';
@@ -69,7 +70,7 @@ function writeValue(value: unknown, at: number): number {
     case 'date':
       return writeDate(value as Date, at);
     case 'instance':
-      return writeInstance(value as Record<string, unknown>, at);
+      return types.isBoxedPrimitive(value) ? BEYOND : writeInstance(value as Record<string, unknown>, at);
     default:
       // Of those without a prototype, some are raw JSON.
       return BEYOND;

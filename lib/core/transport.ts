@@ -115,8 +115,6 @@ export interface EventTransport {
   /** Registers the subscription at the broker; from here on nothing is missed. A promise, unless it is there at once. */
   subscribe(spec: SubscriptionSpec, consumer: Consumer): MaybePromise<TransportSubscription>;
   status(): TransportStatus;
-  /** Most bytes of a message, headers included, as `publish` judges them: larger data need not be encoded. Default: unknown. */
-  readonly maxMessageBytes?: number;
   /** Where dead letters are kept; absent if nowhere. Usable once connected. */
   readonly deadLetters?: DeadLetterStore;
   /** Durables of this service that no subscription claims. Called when all handlers are bound. */

@@ -1,7 +1,6 @@
 import { EventsError, type EventToEmit } from '@venta/events';
 import { fault } from '../support/fault-scene';
 import { eventually } from '../support/fault-ledger';
-import { NatsServer } from '../support/nats-server';
 
 const refused = (promise: Promise<unknown>): Promise<unknown> => promise.catch((error: unknown) => error);
 
@@ -38,52 +37,6 @@ fault(
   },
   { config: ON },
 );
-
-for (const consumes of [false, true]) {
-  const kind = consumes ? 'consumes' : 'only emits';
-  fault(
-    `F41 a server reloaded without JetStream is told by a service that ${kind}`,
-    async (scene, server) => {
-      const service = await scene.service('app', { publishTimeout: 800 });
-      const received: unknown[] = [];
-      if (consumes) await service.subscribe('thing', (data) => received.push(data), { name: 'h' });
-      await service.emit('thing', {});
-
-      await server.reload(undefined, false);
-      const since = Date.now();
-      expect(await refused(service.emit('thing', {}))).toMatchObject({
-        code: 'jetstream_unavailable',
-        retryable: true,
-        message: expect.stringMatching(/JetStream/) as string,
-      });
-      await eventually('it is a problem', () => /JetStream/.test(service.status.problems.join()));
-      expect(Date.now() - since).toBeLessThan(15_000);
-
-      await server.reload(undefined, true);
-      await eventually(
-        'an emit is stored',
-        async () => !((await refused(service.emit('thing', { last: true }))) instanceof Error),
-      );
-      if (consumes)
-        await eventually('it is handled', () =>
-          received.some((each) => (each as { last?: true }).last === true),
-        );
-      await eventually('the problem is gone', () => service.status.problems.length === 0);
-    },
-  );
-}
-
-fault('F53 a burst over what the stream buffers is stored, all of it', async (scene, { version }) => {
-  if (/^2\.10\./.test(version)) return;
-  const server = await NatsServer.start({ maxBuffered: 5 });
-  scene.atEnd(() => server.stop());
-  const service = await scene.service('app', { url: server.url });
-  const text = 'x'.repeat(2000);
-  const burst = Array.from({ length: 1500 }, () => service.emit('thing', { text }));
-  const receipts = await Promise.all(burst);
-  expect(new Set(receipts.map(({ sequence }) => sequence)).size).toBe(1500);
-  await service.drain();
-});
 
 fault('F42 a limit of consumers names the handler it stops', async (scene) => {
   const { streams } = await scene.jsm();

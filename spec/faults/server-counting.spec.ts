@@ -63,9 +63,14 @@ const fail = (): never => {
 };
 
 /** Takes what waits and hands it back, as any version of this package, or any client, may have done. */
-async function handBack(scene: FaultScene, events: number, times: number): Promise<void> {
+async function handBack(
+  scene: FaultScene,
+  events: number,
+  times: number,
+  [stream, durable] = [scene.clusterId, DURABLE],
+): Promise<void> {
   const raw = await scene.raw();
-  const consumer = await raw.jetstream().consumers.get(scene.clusterId, DURABLE);
+  const consumer = await raw.jetstream().consumers.get(stream, durable);
   for (let taken = 0; taken < events * times;) {
     for await (const message of await consumer.fetch({ max_messages: events, expires: 5000 })) {
       taken++;
@@ -161,6 +166,79 @@ on('F46 events are tried again while their records cannot be written', async (sc
   await emitted(scene, 20);
   await scene.settled(DURABLE);
   expect(attempts.counts()).toEqual(Array.from({ length: 20 }, () => 3));
+});
+
+on('F46 a redriven event that others handed back often has all of its attempts', async (scene) => {
+  const first = await start(scene, { retry: { attempts: 0 }, handler: fail });
+  await emitted(scene, 3);
+  await eventually('all are dead letters', async () => (await scene.deadLetters()).length === 3);
+  await first.drain();
+  const operator = await scene.service('operator', { consume: false });
+  expect((await operator.deadLetters.redrive({})).redriven).toHaveLength(3);
+  await handBack(scene, 3, 14, [`${scene.clusterId}-retry`, 'shop']);
+
+  const attempts = new Attempts();
+  const retry = { attempts: 3, delay: 20, backoff: 'fixed' as const };
+  const handler = (context: EventContext): never => {
+    attempts.add(context);
+    return fail();
+  };
+  for (let i = 0; i < 2; i++) await start(scene, { retry, handler });
+  const reasons = async (): Promise<string[]> => (await scene.deadLetters()).map(({ reason }) => reason);
+  await eventually('all are dead letters again', async () => (await reasons()).length === 3);
+  expect(await reasons()).toEqual(Array.from({ length: 3 }, () => 'attempts_exhausted'));
+  expect(attempts.counts()).toEqual([4, 4, 4]);
+});
+
+on('F44 F46 a dead letter that cannot be written leaves no trace of a process that ended', async (scene) => {
+  const retry = { attempts: 1, delay: 20, backoff: 'fixed' as const };
+  const attempts = new Attempts();
+  await start(scene, {
+    retry,
+    handler: (context) => {
+      attempts.add(context);
+      return fail();
+    },
+  });
+  const { streams } = await scene.jsm();
+  const letters = `${scene.clusterId}-dlq`;
+  (await scene.raw()).publish(`${letters}.filler`);
+  await streams.update(letters, { max_msgs: 1 });
+  await emitted(scene, 1);
+  const record = { last_by_subj: `${scene.clusterId}-retry._attempts.>` };
+  const last = async (): Promise<unknown> => {
+    const message = await streams.getMessage(`${scene.clusterId}-retry`, record).catch(() => undefined);
+    return message?.json<{ entries: unknown[][] }>().entries[0]?.slice(2);
+  };
+  await eventually('its failures are on record, and that it does not run', async () => {
+    const [failures, running] = ((await last()) ?? []) as unknown[];
+    return failures === 2 && running === 0;
+  });
+  await streams.purge(letters);
+  const stored = await eventually('it is a dead letter', async () => {
+    const [letter] = await scene.deadLetters();
+    return letter?.reason;
+  });
+  expect(stored).toBe('attempts_exhausted');
+  expect(attempts.counts()).toEqual([2]);
+});
+
+on('F46 records that others write faster than they can be read hold up no event', async (scene) => {
+  await (await start(scene, { retry: {}, handler: idle })).drain();
+  await emitted(scene, 1);
+  await handBack(scene, 1, 1);
+  const raw = await scene.raw();
+  const subject = `${scene.clusterId}-retry._attempts.${DURABLE}.${scene.clusterId}.other`;
+  const attempts = new Attempts();
+  const write = async (count: number): Promise<void> => {
+    for (let i = 0; i < count; i++) raw.publish(subject, '{"entries":[[9999,"1",1,1]]}');
+    await raw.flush();
+  };
+  await write(1000);
+  await start(scene, { retry: {}, handler: (context) => attempts.add(context) });
+  while (attempts.counts().length === 0) await write(200);
+  await scene.settled(DURABLE);
+  expect(attempts.counts()).toEqual([1]);
 });
 
 on(

@@ -440,23 +440,12 @@ describe.each(services)('F65 values (%s)', (_, start) => {
   it('what hides that it is a built-in is refused with its path', async () => {
     const service = await start();
     const map = (): Map<number, number> => new Map([[1, 2]]);
-    class Disguise {}
-    class Disguised extends Map<number, number> {
-      override get [Symbol.toStringTag](): string {
-        return 'Object';
-      }
-    }
     const disguised: object[] = [
       Object.setPrototypeOf(map(), null) as object,
       Object.setPrototypeOf(map(), Object.prototype) as object,
       Object.defineProperty(map(), Symbol.toStringTag, { value: 'Object' }),
       Object.setPrototypeOf(new Set([1]), null) as object,
       Object.assign(Object.setPrototypeOf(map(), null) as object, { a: 1 }),
-      Object.assign(new Disguised([[1, 2]]), { a: 1 }),
-      Object.assign(Object.setPrototypeOf(new Number(1), Disguise.prototype) as object, {
-        a: 1,
-        [Symbol.toStringTag]: 'Object',
-      }),
       Object.setPrototypeOf(new Uint8Array(2), null) as object,
       Object.setPrototypeOf(Promise.resolve(1), null) as object,
       Math,
@@ -472,18 +461,6 @@ describe.each(services)('F65 values (%s)', (_, start) => {
     }
     for (const value of [{}, Object.create(null) as object, [], new (class Empty {})(), { a: undefined }])
       await service.emit('order.placed', { value, long: 'x'.repeat(2000) });
-  });
-
-  it('shared references without end are too large after as many bytes as are allowed', async () => {
-    const service = await start();
-    let bomb: unknown = ['lol'];
-    for (let level = 0; level < 60; level++) bomb = [bomb, bomb];
-    for (const data of [bomb, { bomb, at: new Date() }, { bomb, n: new Number(1) }]) {
-      expect(await refusal(service.emit('order.placed', data))).toMatchObject({ code: 'payload_too_large' });
-      expect(await refusal(service.emitMany([{ name: 'order.placed', data }]))).toMatchObject({
-        code: 'payload_too_large',
-      });
-    }
   });
 });
 

@@ -26,8 +26,6 @@ export interface NatsServerOptions {
   config?: string;
   /** In bytes. */
   maxPayload?: number;
-  /** Messages that a stream buffers; nats-server 2.11 and later. */
-  maxBuffered?: number;
   /** Of a cluster: whether its members tell clients of one another. Default: true. */
   advertise?: boolean;
   /** A folder to keep streams in. It is left alone at the end; without it, a temporary one is used and removed. */
@@ -234,10 +232,9 @@ export class NatsServer {
     this.guard = undefined;
   }
 
-  /** Puts these lines in the place of `options.config`, switches JetStream on or off, and resolves when the running server has taken them on. */
-  async reload(config = this.extra, jetstream = this.settings.jetstream): Promise<void> {
+  /** Puts these lines in the place of `options.config` and resolves when the running server has taken them on. */
+  async reload(config: string): Promise<void> {
     this.extra = config;
-    this.settings.jetstream = jetstream;
     await this.writeConfig();
     const before = this.log().length;
     this.signal('SIGHUP');
@@ -359,7 +356,7 @@ export class NatsServer {
   }
 
   private async writeConfig(): Promise<void> {
-    const { name, cluster, jetstream = true, maxPayload, maxBuffered, advertise = true } = this.settings;
+    const { name, cluster, jetstream = true, maxPayload, advertise = true } = this.settings;
     const lines = [
       `server_name: ${JSON.stringify(name)}`,
       `host: ${HOST}`,
@@ -369,9 +366,8 @@ export class NatsServer {
     if (maxPayload !== undefined) lines.push(`max_payload: ${maxPayload}`);
     if (jetstream) {
       // Without limits of its own, the server takes them from the free disk and memory of the machine.
-      const buffered = maxBuffered === undefined ? '' : `, max_buffered_msgs: ${maxBuffered}`;
       lines.push(
-        `jetstream { store_dir: ${JSON.stringify(this.storeDir)}, max_memory_store: 256MB, max_file_store: 4GB${buffered} }`,
+        `jetstream { store_dir: ${JSON.stringify(this.storeDir)}, max_memory_store: 256MB, max_file_store: 4GB }`,
       );
     }
     if (cluster) {

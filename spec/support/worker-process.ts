@@ -8,6 +8,8 @@ import type { EventsModuleOptions, SubscribeOptions } from '@venta/events';
 
 const POLL_MS = 10;
 const EXIT_TIMEOUT_MS = 30_000;
+/** For a machine on which many of them start at once, beside other work. */
+const READY_TIMEOUT_MS = 90_000;
 
 /**
  * What a handler does with an event: `kill` kills its own process, `mend` fails while the event is younger than
@@ -192,15 +194,19 @@ export const startWorker = (options: WorkerOptions, journal: { readonly file: st
 
 /** Resolves when these workers consume. */
 export async function workersReady(journal: Journal, workers: readonly Program[]): Promise<void> {
-  await journal.until('workers are ready', (entries) => {
-    const ready = new Set(entries.filter(({ what }) => what === 'ready').map(({ pid }) => pid));
-    const ended = workers.find((worker) => !worker.running && !ready.has(worker.pid));
-    if (ended !== undefined) {
-      const log = entries.filter(({ pid, level }) => pid === ended.pid && level === 'error');
-      throw new Error(
-        `worker ${ended.pid} ended at its start: ${ended.output}\n${log.map(({ message }) => message).join('\n')}`,
-      );
-    }
-    return workers.every(({ pid }) => ready.has(pid));
-  });
+  await journal.until(
+    'workers are ready',
+    (entries) => {
+      const ready = new Set(entries.filter(({ what }) => what === 'ready').map(({ pid }) => pid));
+      const ended = workers.find((worker) => !worker.running && !ready.has(worker.pid));
+      if (ended !== undefined) {
+        const log = entries.filter(({ pid, level }) => pid === ended.pid && level === 'error');
+        throw new Error(
+          `worker ${ended.pid} ended at its start: ${ended.output}\n${log.map(({ message }) => message).join('\n')}`,
+        );
+      }
+      return workers.every(({ pid }) => ready.has(pid));
+    },
+    READY_TIMEOUT_MS,
+  );
 }

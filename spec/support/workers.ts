@@ -69,7 +69,7 @@ export function workers(defaults: Partial<WorkerOptions> = {}): Workers {
     [server] = await Promise.all([NatsServer.start(), buildLibrary()]);
     connection = await connect({ servers: server.url });
     manager = await connection.jetstreamManager();
-  }, 60_000);
+  }, 120_000);
   afterAll(async () => {
     await connection?.close();
     await server?.stop();

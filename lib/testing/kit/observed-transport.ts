@@ -51,10 +51,6 @@ export class ObservedTransport implements EventTransport {
     return this.transport.status();
   }
 
-  get maxMessageBytes(): number {
-    return this.transport.maxMessageBytes;
-  }
-
   get deadLetters(): DeadLetterStore | undefined {
     return this.transport.deadLetters;
   }

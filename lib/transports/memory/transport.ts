@@ -94,7 +94,7 @@ export class MemoryTransport implements EventTransport {
   async publish(outbound: OutboundMessage): Promise<PublishReceipt> {
     const { cluster } = this.#connected('publish', outbound.name);
     const message = cluster.accept(outbound, this.#host);
-    const allowed = this.maxMessageBytes;
+    const allowed = this.#limits.maxPayload - DEAD_LETTER_RESERVE;
     if (message.bytes > allowed) {
       throw new EventsError(
         'payload_too_large',
@@ -116,10 +116,6 @@ export class MemoryTransport implements EventTransport {
     this.#subscriptions.add(subscription);
     this.#apps.add(spec.app);
     return subscription;
-  }
-
-  get maxMessageBytes(): number {
-    return this.#limits.maxPayload - DEAD_LETTER_RESERVE;
   }
 
   status(): TransportStatus {

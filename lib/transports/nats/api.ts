@@ -30,13 +30,9 @@ export const serverCodeOf = (error: unknown): { serverCode?: number } => {
   return serverCode === undefined ? {} : { serverCode };
 };
 
-/** A fault of the code, which no other try mends. */
-const isProgrammingError = (error: unknown): boolean =>
-  error instanceof TypeError || error instanceof ReferenceError || error instanceof RangeError;
-
 /** Whether the same call can succeed in a moment. */
 export function isPassing(error: unknown): boolean {
-  if (error instanceof EventsError || isProgrammingError(error)) return false;
+  if (error instanceof EventsError) return false;
   // Not the client's refusal of a call, but its trouble with what came back.
   if (!(error instanceof NatsError)) return true;
   if (error.api_error === undefined) return NO_ANSWER.has(error.code);
@@ -50,10 +46,6 @@ export function isPassing(error: unknown): boolean {
 export const isJetStreamOff = (error: unknown): boolean =>
   JETSTREAM_OFF.has(apiErrorCode(error) ?? 0) ||
   (error instanceof NatsError && error.api_error === undefined && error.code === '503');
-
-/** No answer came to a request. Somebody may listen, or nobody. */
-export const isTimeout = (error: unknown): boolean =>
-  error instanceof NatsError && error.api_error === undefined && error.code === 'TIMEOUT';
 
 const ENABLE = 'is it enabled on the server (`nats-server -js`) and for this account?';
 
@@ -102,12 +94,11 @@ export function eventsErrorOf(cause: unknown, what: string, timeout?: number): E
     : new EventsError('jetstream_refused', `JetStream refuses ${what}: ${said}`, options);
 }
 
-/** Calls once. @throws EventsError whatever `call` throws, but for programming errors, which come through as they are */
+/** Calls once. @throws EventsError whatever `call` throws */
 export async function mapped<T>(what: string, call: () => T | PromiseLike<T>): Promise<T> {
   try {
     return await call();
   } catch (cause) {
-    if (isProgrammingError(cause)) throw cause;
     throw eventsErrorOf(cause, what);
   }
 }
@@ -116,7 +107,7 @@ export async function mapped<T>(what: string, call: () => T | PromiseLike<T>): P
  * Calls the JetStream API until it answers, for at most `timeout` milliseconds.
  * @param what names the thing at stake, for the message
  * @throws EventsError `jetstream_unavailable`, `jetstream_refused`, `server_limit`, `no_stream`, `permission_denied`, `closed`;
- * those of `call`; programming errors (TypeError and the like) at once, as they are
+ * those of `call`
  */
 export async function until<T>(timeout: number, what: string, call: () => Promise<T>): Promise<T> {
   const deadline = performance.now() + timeout;
@@ -124,7 +115,6 @@ export async function until<T>(timeout: number, what: string, call: () => Promis
     try {
       return await call();
     } catch (cause) {
-      if (isProgrammingError(cause)) throw cause;
       if (!isPassing(cause) || performance.now() + PAUSE >= deadline)
         throw eventsErrorOf(cause, what, timeout);
       await new Promise((resolve) => setTimeout(resolve, PAUSE));
@@ -144,16 +134,12 @@ export async function jetStreamProblem(nc: NatsConnection, stream: string): Prom
     const { error } = JSON.parse(new TextDecoder().decode(data)) as { error?: { err_code?: number } };
     return JETSTREAM_OFF.has(error?.err_code ?? 0) ? JETSTREAM_OFF_PROBLEM : undefined;
   } catch (error) {
-    if (isTimeout(error)) return JETSTREAM_SILENT_PROBLEM;
     return isJetStreamOff(error) ? JETSTREAM_OFF_PROBLEM : undefined;
   }
 }
 
 export const JETSTREAM_OFF_PROBLEM =
   'JetStream is switched off on the NATS server or for this account: enable it (`nats-server -js`)';
-
-/** A server that was reloaded without JetStream answers nothing. */
-export const JETSTREAM_SILENT_PROBLEM = `JetStream does not answer: ${ENABLE}`;
 
 /** The client's JetStream manager, without its own check, which a cluster in election fails. */
 export const jetStreamManager = (nc: NatsConnection, timeout: number): Promise<JetStreamManager> =>

@@ -1,12 +1,13 @@
 import { systemClock } from '../../core/clock';
 import { randomUUID } from 'node:crypto';
-import type { JetStreamManager, MsgRequest } from 'nats';
+import type { JetStreamManager, MsgRequest, StoredMsg } from 'nats';
 import type { EventsLogger } from '../../core/logger';
 import { attemptRecordFilter, attemptRecordSubject, retryStream } from '../../core/names';
 import type { Subject } from '../../core/subject';
 import { textOf } from '../../core/thrown';
 import { apiErrorCode } from './api';
 import { Coalesced } from './coalesced';
+import { within } from './dial';
 import { encodeHeaders } from './header-block';
 import type { StreamPublisher } from './publisher';
 import type { Position } from './pull-source';
@@ -18,12 +19,15 @@ const INTERVAL = 20;
 const MAX_INTERVAL = 500;
 /** Milliseconds that an event waits for its record, and for which none is written or read after that failed. */
 const TIMEOUT = 2000;
+/** Milliseconds after which a read ends: over a slow link, the others may write faster than this process can read. */
+const READ_LIMIT = 1000;
 const PAUSE_AFTER_FAILURE = 5000;
 /** Milliseconds between two removals of records, and of silence after which a process whose record is empty is taken for gone. */
 const REMOVAL_INTERVAL = 100;
 const SILENCE = 60_000;
 const MAX_ENTRIES = 100_000;
-const ENTRIES_A_MESSAGE = 5000;
+/** Some forty bytes each: also where the server takes only small messages. */
+const ENTRIES_A_MESSAGE = 1000;
 /** Messages of one process after which it writes all of its entries, and removes what it wrote before. */
 const MAX_MESSAGES = 64;
 
@@ -160,8 +164,13 @@ export class AttemptRecords {
 
   /** As `handedBack`, for all that runs. This process makes no further attempts. */
   async handedBackAll(): Promise<void> {
-    for (const [sequence, entry] of this.#own) if (entry.running) this.#handBack(sequence, entry);
-    if (this.#changed.size > 0) await this.#tryTo(this.#write);
+    for (;;) {
+      const running = [...this.#own].filter(([, entry]) => entry.running);
+      for (const [sequence, entry] of running) this.#handBack(sequence, entry);
+      if (this.#changed.size > 0) await this.#tryTo(this.#write);
+      // An attempt that waited for its turn, or for its record, may have begun meanwhile.
+      if (running.length === 0) return;
+    }
   }
 
   #handBack(sequence: number, entry: OwnEntry): void {
@@ -245,7 +254,8 @@ export class AttemptRecords {
   }
 
   async #writeChanged(): Promise<void> {
-    const all = this.#messages >= MAX_MESSAGES;
+    const before = this.#messages;
+    const all = before >= MAX_MESSAGES;
     const sequences = all ? [...new Set([...this.#own.keys(), ...this.#changed])] : [...this.#changed];
     this.#changed.clear();
     let first: number | undefined;
@@ -259,7 +269,8 @@ export class AttemptRecords {
       }
     }
     if (!all || first === undefined) return;
-    this.#messages = Math.ceil(sequences.length / ENTRIES_A_MESSAGE);
+    // However many they are, increments follow.
+    this.#messages = Math.min(this.#messages - before, MAX_MESSAGES / 2);
     await this.#purge(this.#subject, first).catch(() => undefined);
   }
 
@@ -280,6 +291,7 @@ export class AttemptRecords {
     if (sequence <= this.#lastSequence) {
       this.#readTo = 0;
       this.#peers.clear();
+      for (const own of this.#own.keys()) this.#changed.add(own);
     }
     this.#lastSequence = sequence;
     this.#messages++;
@@ -289,27 +301,30 @@ export class AttemptRecords {
   async #readNew(): Promise<void> {
     const { jsm, clusterId } = this.parts;
     const filter = attemptRecordFilter(clusterId, this.durable, this.stream);
-    for (;;) {
+    const end = performance.now() + READ_LIMIT;
+    do {
       const query = { seq: this.#readTo + 1, next_by_subj: filter } as unknown as MsgRequest;
-      const message = await jsm.streams.getMessage(retryStream(clusterId), query).catch((error: unknown) => {
-        if (apiErrorCode(error) === NO_MESSAGE) return undefined;
-        throw error;
-      });
+      const message = await within(
+        TIMEOUT,
+        jsm.streams.getMessage(retryStream(clusterId), query).catch((error: unknown) => {
+          if (apiErrorCode(error) === NO_MESSAGE) return undefined;
+          throw error;
+        }),
+      );
       if (message === undefined) return;
       this.#readTo = message.seq;
-      if (message.subject === this.#subject) continue;
-      this.#merge(message.subject, message.seq, recordIn(message.data));
-    }
+      if (message.subject !== this.#subject) this.#merge(message, recordIn(message.data));
+    } while (performance.now() < end);
   }
 
-  #merge(subject: string, lastSequence: number, { entries, ending }: ReadRecord): void {
+  #merge({ subject, seq: lastSequence, timestamp }: StoredMsg, { entries, ending }: ReadRecord): void {
     let peer = this.#peers.get(subject);
     if (peer === undefined) {
       peer = { subject, entries: new Map(), lastSequence, heardAt: 0, ended: false };
       this.#peers.set(subject, peer);
     }
     peer.lastSequence = lastSequence;
-    peer.heardAt = performance.now();
+    peer.heardAt = performance.now() - Math.max(0, systemClock.now() - (Date.parse(timestamp) || Infinity));
     peer.ended = ending;
     for (const { sequence, entry } of entries) {
       if (entry === undefined) peer.entries.delete(sequence);

@@ -131,7 +131,7 @@ export class CrashGuard {
       await new Promise<void>((resolve, reject) => {
         start((error) => {
           if (error === undefined) resolve();
-          else reject(error);
+          else reject(error instanceof Error ? error : new Error(textOf(error)));
         });
       });
       return undefined;

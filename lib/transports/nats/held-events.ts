@@ -185,7 +185,8 @@ export class HeldEvents {
         `'${delivery.name}' (stream ${this.#source.stream}, sequence ${sequence}) of '${this.#source.label}' could not be ` +
           `dead-lettered and stays in the stream; tried again in ${DEAD_LETTER_RETRY} ms: ${(error as Error).message}`,
       );
-      this.#finish(held, nak(DEAD_LETTER_RETRY));
+      // Whoever gets it next must not take this process for one that ended while it ran it.
+      this.#finishAfter(attempts?.failed(held, delivery.attempt), held, nak(DEAD_LETTER_RETRY));
       await this.#parts.provision().catch(() => undefined);
       return;
     }

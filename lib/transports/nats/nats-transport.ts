@@ -194,7 +194,7 @@ export class NatsTransport implements EventTransport {
   #durable(): Promise<JetStream> {
     this.#jetStream ??= JetStream.open(this.#jetStreamParts).then((jetStream) => {
       this.#store = jetStream.store;
-      this.#watch = new Watch(this.#link, jetStream, this.#options.clusterId, () => this.#pulls());
+      this.#watch = new Watch(jetStream, this.#options.clusterId, () => this.#pulls());
       return jetStream;
     });
     this.#jetStream.catch(() => (this.#jetStream = undefined));
@@ -264,17 +264,13 @@ export class NatsTransport implements EventTransport {
   }
 
   #assertSize(name: string, size: number): void {
-    const limit = this.maxMessageBytes;
+    const limit = this.#maxPayload - RESERVE;
     if (size <= limit) return;
     throw new EventsError(
       'payload_too_large',
       `'${name}' has ${size} bytes with its headers, ${limit} are allowed (the server's max_payload less ` +
         `${RESERVE} for a dead letter's headers); store the bulk elsewhere and emit a reference`,
     );
-  }
-
-  get maxMessageBytes(): number {
-    return this.#maxPayload - RESERVE;
   }
 
   get #maxPayload(): number {

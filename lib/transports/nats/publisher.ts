@@ -6,8 +6,7 @@ import { jetStreamProblem } from './api';
 import type { NatsLink } from './connection';
 import { statusOf } from './header-block';
 import { NumberMap } from './number-map';
-import { SendWindow } from './send-window';
-import { judge, TOO_MANY } from './server-errors';
+import { judge } from './server-errors';
 import type { WireMessage } from './wire-message';
 
 /** The client's default is 5 s; a shorter one re-sends sooner, which the message id makes harmless. */
@@ -100,9 +99,6 @@ export class StreamPublisher {
   readonly #pending = new NumberMap<Pending>();
   /** Questions on their way: why a stream does not answer. */
   readonly #diagnoses = new Map<string, Promise<string | undefined>>();
-  /** Of each stream that lately said "too many requests"; mostly none. */
-  readonly #windows = new Map<string, SendWindow>();
-  #sendingSoon = false;
   #next = 0;
   #turn = 0;
   #asking = false;
@@ -145,9 +141,7 @@ export class StreamPublisher {
       const entry = new Pending(message, target, this.#next++, now, resolve, reject);
       this.#pending.set(entry.number, entry);
       this.#sweep ??= setInterval(() => this.#onSweep(), SWEEP_INTERVAL);
-      if (!this.#link.connected) return;
-      if (this.#windows.has(target.stream)) this.#queue(entry);
-      else if (!this.#isFull()) this.#send(entry, now);
+      if (this.#link.connected && !this.#isFull()) this.#send(entry, now);
     });
   }
 
@@ -202,43 +196,11 @@ export class StreamPublisher {
 
   /** Sends what is not on its way, as far as the socket takes it. */
   #sendDue(now: number): void {
-    const pending = this.#pending.values();
-    const windows = this.#windows;
-    if (windows.size > 0) this.#countOutstanding(pending);
-    for (const entry of pending) {
+    for (const entry of this.#pending.values()) {
       if (entry.awaiting || now < entry.nextTry) continue;
       if (this.#isFull()) return;
-      const window = windows.size === 0 ? undefined : windows.get(entry.target.stream);
-      if (window !== undefined) {
-        if (!window.isOpen(now)) continue;
-        window.outstanding++;
-      }
       this.#send(entry, now);
     }
-  }
-
-  #countOutstanding(pending: readonly Pending[]): void {
-    for (const window of this.#windows.values()) window.outstanding = 0;
-    for (const { awaiting, target } of pending) {
-      const window = awaiting ? this.#windows.get(target.stream) : undefined;
-      if (window !== undefined) window.outstanding++;
-    }
-  }
-
-  /** Leaves it to the window of its stream. */
-  #queue(entry: Pending): void {
-    entry.problem = 'it waited for a stream that takes no more at a time';
-    this.#sendSoon();
-  }
-
-  /** Once for all answers that arrived together. */
-  #sendSoon(): void {
-    if (this.#sendingSoon) return;
-    this.#sendingSoon = true;
-    queueMicrotask(() => {
-      this.#sendingSoon = false;
-      if (this.#link.connected && !this.#closed) this.#sendDue(performance.now());
-    });
   }
 
   #isFull(): boolean {
@@ -309,7 +271,6 @@ export class StreamPublisher {
       return this.#doubt(entry, 'the server did not acknowledge it as a batch');
     }
     this.#pending.delete(entry.number);
-    if (this.#windows.size > 0) this.#widen(entry.target.stream);
     this.#link.refusals.lift('publish', entry.message.subject);
     entry.resolve({
       // Not the acknowledgement's own text: what is cut out of that keeps all that came with it.
@@ -331,32 +292,8 @@ export class StreamPublisher {
       );
     }
     entry.known ||= code === ID_IN_PROCESS && entry.tries === 1;
-    if (TOO_MANY.has(code as number)) this.#narrow(entry, said);
-    else if (judgement === 'unknown') this.#doubt(entry, said);
+    if (judgement === 'unknown') this.#doubt(entry, said);
     else this.#tryAgain(entry, said);
-  }
-
-  /** Nothing of it is stored. It is sent again when the window of its stream opens, before what came after it. */
-  #narrow(entry: Pending, problem: string): void {
-    const now = performance.now();
-    const { stream } = entry.target;
-    const window = this.#windows.get(stream);
-    if (window !== undefined) window.refused(entry.turn, this.#turn, now);
-    else {
-      const outstanding = this.#pending
-        .values()
-        .filter((each) => each.awaiting && each.target.stream === stream);
-      this.#windows.set(stream, new SendWindow(outstanding.length, this.#turn));
-    }
-    entry.awaiting = false;
-    entry.problem = problem;
-    entry.nextTry = now;
-    this.#sendSoon();
-  }
-
-  #widen(stream: string): void {
-    if (this.#windows.get(stream)?.acknowledged()) this.#windows.delete(stream);
-    this.#sendSoon();
   }
 
   /** An answer that does not tell whether the message is stored. */

@@ -6,11 +6,8 @@ import type { AckInfo } from './ack-subject';
 import type { AttemptRecords } from './attempt-records';
 import type { ConsumerVerdict, KnownConsumer } from './durables';
 
-/** Milliseconds for which an event without a handler here waits for another instance, and after which none is expected. */
-export const HAND_BACK = 30_000;
+/** Milliseconds for which an event without a handler here waits for another instance. */
 export const GIVE_UP = 10 * 60_000;
-/** How often it is handed back in that time: by the broker's count, which all instances share. */
-export const HAND_BACKS = GIVE_UP / HAND_BACK;
 
 /** Where in a stream an event is, and since when it fails, as far as this process knows. */
 export interface Position {

@@ -1,6 +1,5 @@
 import type { ConsumerInfo } from 'nats';
 import type { ReceivedMessage } from './received-message';
-import { systemClock } from '../../core/clock';
 import { redrivesOf } from '../../core/dead-letter';
 import { placeId } from '../../core/event-id';
 import { matches } from '../../core/event-name';
@@ -16,15 +15,11 @@ import type { ConsumerVerdict } from './durables';
 import type { HandlerSlots } from './handler-slots';
 import { MAX_DEAD_LETTER_BLOCK } from './header-block';
 import { NatsDelivery } from './nats-delivery';
-import { GIVE_UP, HAND_BACK, HAND_BACKS, type Handling, type Position, type PullSource } from './pull-source';
+import { HandOns } from './hand-ons';
+import { GIVE_UP, type Handling, type Position, type PullSource } from './pull-source';
 
 /** Milliseconds until a handler that is paused or full is tried again. */
 const CROWDED_RETRY = 5000;
-
-/** How often an event whose name this version does not take is handed back for about a second: another version is likely to get it next. */
-const QUICK_HAND_BACKS = 10;
-/** Milliseconds. With a constant, the server's rotation can offer it to the same instance each time. */
-const quickHandBack = (): number => 500 + Math.random() * 1000;
 
 export interface BoundHandler {
   readonly spec: SubscriptionSpec;
@@ -51,6 +46,7 @@ export class RetrySource implements PullSource {
   readonly ackFloor: number;
   readonly label: string;
   readonly concurrency: number;
+  readonly #handOns = new HandOns();
 
   constructor(
     private readonly parts: RetryParts,
@@ -104,11 +100,9 @@ export class RetrySource implements PullSource {
       const attempts = crashGuard.attemptsOf(spec, this.stream);
       return slots.run(() => Promise.resolve(crashGuard.run(attempts, delivery, handling, consumer)));
     }
-    // Another instance, of another version, may take it; or, after a long time down, this one does soon.
-    const quick = bound === undefined ? 0 : QUICK_HAND_BACKS;
-    const isNew = systemClock.now() - millisOf(handling.timestamp) < GIVE_UP;
-    if (isNew || delivery.attempt <= quick + HAND_BACKS)
-      return { kind: 'retry', delay: delivery.attempt <= quick ? quickHandBack() : HAND_BACK };
+    // Another instance, of another version, may take it.
+    const delay = this.#handOns.next(handling);
+    if (delay !== undefined) return { kind: 'retry', delay };
     const what = bound === undefined ? `had a handler for '${durable}'` : `taken '${name}' for '${durable}'`;
     const message = `no instance of the service has ${what} for ${GIVE_UP / 60_000} minutes`;
     return { kind: 'dead-letter', failure: { reason: 'no_handler', type: 'NoHandler', message } };
@@ -143,10 +137,12 @@ export class RetrySource implements PullSource {
 
   settledTo(floor: number): void {
     for (const records of this.#records) records.settledTo(floor);
+    this.#handOns.settledTo(floor);
   }
 
   forget(): void {
     for (const records of this.#records) records.clear();
+    this.#handOns.settledTo(Infinity);
   }
 
   get #records(): AttemptRecords[] {

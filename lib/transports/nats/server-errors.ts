@@ -31,16 +31,8 @@ export const LIMITS: ReadonlySet<number> = new Set([
   10153, // consumer inactive threshold exceeds system limit
 ]);
 
-/** More than the stream takes at a time. */
-export const TOO_MANY: ReadonlySet<number> = new Set([
-  10167, // too many requests
-  10210, // atomic publish too many inflight
-  10211, // batch publish too many inflight
-]);
-
 const NOT_NOW: ReadonlySet<number> = new Set([
   ...JETSTREAM_OFF,
-  ...TOO_MANY,
   10004, // incomplete results
   10005, // no suitable peers for placement
   10006, // JetStream not in clustered mode
@@ -53,10 +45,13 @@ const NOT_NOW: ReadonlySet<number> = new Set([
   10124, // stream move already in progress
   10163, // expected last sequence per subject temporarily unavailable
   10164, // wrong last sequence: another message of the subject is in process
+  10167, // too many requests
   10176, // atomic publish batch is incomplete
   10194, // stream is offline: reason
   10195, // consumer is offline: reason
   10202, // cluster member change is in progress
+  10210, // atomic publish too many inflight
+  10211, // batch publish too many inflight
   10226, // stream reconfiguration already in progress
 ]);
 

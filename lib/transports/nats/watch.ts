@@ -1,16 +1,7 @@
 import type { JetStreamManager, StreamInfo } from 'nats';
 import { deadLetterStream, retryStream } from '../../core/names';
 import { RecentDeadLetters } from '../../core/recent-dead-letters';
-import {
-  apiErrorCode,
-  isJetStreamOff,
-  isTimeout,
-  JETSTREAM_OFF_PROBLEM,
-  JETSTREAM_SILENT_PROBLEM,
-  jetStreamManager,
-  STREAM_NOT_FOUND,
-} from './api';
-import type { NatsLink } from './connection';
+import { apiErrorCode, isJetStreamOff, JETSTREAM_OFF_PROBLEM, STREAM_NOT_FOUND } from './api';
 import type { JetStream } from './jetstream';
 import type { PullSubscription } from './pull-subscription';
 
@@ -18,15 +9,11 @@ import type { PullSubscription } from './pull-subscription';
 const INTERVAL = 4000;
 const CONSUMERS_A_SECOND = 4;
 const SECONDS_FOR_ALL = 15;
-/** Milliseconds that JetStream has for an answer about a stream. */
-const TIMEOUT = 3500;
-/** Looks without an answer until that is a problem: an election takes one. */
-const MISSES = 2;
 
 /** Looks every few seconds at what can go wrong at the server without a word to its clients: streams and consumers that are gone or changed. */
 export class Watch {
   readonly #jetStream: JetStream;
-  readonly #link: NatsLink;
+  readonly #jsm: JetStreamManager;
   readonly #clusterId: string;
   readonly #pulls: () => readonly PullSubscription[];
   readonly #recent = new RecentDeadLetters();
@@ -36,18 +23,10 @@ export class Watch {
   #deadLettersSeen: number | undefined;
   #turn = 0;
   #looking = false;
-  #jsm: JetStreamManager | undefined;
-  /** Looks in a row that JetStream did not answer, although the server did. */
-  #misses = 0;
 
-  constructor(
-    link: NatsLink,
-    jetStream: JetStream,
-    clusterId: string,
-    pulls: () => readonly PullSubscription[],
-  ) {
-    this.#link = link;
+  constructor(jetStream: JetStream, clusterId: string, pulls: () => readonly PullSubscription[]) {
     this.#jetStream = jetStream;
+    this.#jsm = jetStream.jsm;
     this.#clusterId = clusterId;
     this.#pulls = pulls;
   }
@@ -69,7 +48,6 @@ export class Watch {
     } catch (error) {
       // Of any other failure the connection's own state tells.
       if (isJetStreamOff(error)) this.#problems = [JETSTREAM_OFF_PROBLEM];
-      else if (this.#misses >= MISSES) this.#problems = [JETSTREAM_SILENT_PROBLEM];
     } finally {
       this.#looking = false;
     }
@@ -77,31 +55,12 @@ export class Watch {
 
   async #lookAtStreams(now: number): Promise<void> {
     const names = [this.#clusterId, deadLetterStream(this.#clusterId), retryStream(this.#clusterId)];
-    const jsm = (this.#jsm ??= await jetStreamManager(this.#link.nc, TIMEOUT));
-    const answers = Promise.all(names.map((name) => this.#find(jsm, name)));
-    const found = await this.#countingMisses(answers);
+    const found = await Promise.all(names.map((name) => this.#find(name)));
     this.#streams = found.filter((each) => each !== undefined);
     this.#problems = [
       ...(await this.#jetStream.streamProblems(found)),
       ...this.#newDeadLetters(found[1]?.state.last_seq ?? 0, now),
     ];
-  }
-
-  /** On a slow link the server answers late itself, which says nothing about JetStream. */
-  async #countingMisses<T>(answers: Promise<T>): Promise<T> {
-    let serverAnswers = false;
-    this.#link.ask().then(
-      () => (serverAnswers = true),
-      () => undefined,
-    );
-    try {
-      const found = await answers;
-      this.#misses = 0;
-      return found;
-    } catch (error) {
-      this.#misses = serverAnswers && isTimeout(error) ? this.#misses + 1 : 0;
-      throw error;
-    }
   }
 
   #newDeadLetters(last: number, now: number): string[] {
@@ -118,19 +77,17 @@ export class Watch {
       Math.max(CONSUMERS_A_SECOND, Math.ceil(pulls.length / SECONDS_FOR_ALL)),
       pulls.length,
     );
-    const looks: Promise<void>[] = [];
     for (let i = 0; i < count; i++) {
       this.#turn = (this.#turn + 1) % pulls.length;
       const pull = pulls[this.#turn];
       const stream = this.#streams.find(({ config }) => config.name === pull?.stream);
-      if (pull !== undefined && stream !== undefined) looks.push(pull.observe(stream));
+      if (stream !== undefined) await pull?.observe(stream);
     }
-    await Promise.all(looks);
   }
 
-  async #find(jsm: JetStreamManager, stream: string): Promise<StreamInfo | undefined> {
+  async #find(stream: string): Promise<StreamInfo | undefined> {
     try {
-      return await jsm.streams.info(stream);
+      return await this.#jsm.streams.info(stream);
     } catch (error) {
       if (apiErrorCode(error) === STREAM_NOT_FOUND) return undefined;
       throw error;

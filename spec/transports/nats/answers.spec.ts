@@ -2,7 +2,6 @@ import type { Msg, NatsConnection } from 'nats';
 import { connect } from 'nats';
 import type { EventsError } from '../../../lib/core/errors';
 import { asSubject } from '../../../lib/core/subject';
-import { mapped, until } from '../../../lib/transports/nats/api';
 import { NatsLink } from '../../../lib/transports/nats/connection';
 import { encodeHeaders } from '../../../lib/transports/nats/header-block';
 import { type PublishTarget, type StreamAck, StreamPublisher } from '../../../lib/transports/nats/publisher';
@@ -39,21 +38,6 @@ describe('F53 the judgement of an error code of the server', () => {
       expect(judge(10077, `maximum ${full} exceeded`)).toBe('never');
     for (const other of ['store is closed', 'no space left on device', '', undefined])
       expect(judge(10077, other)).toBe('unknown');
-  });
-});
-
-describe('until', () => {
-  it.each([TypeError, ReferenceError, RangeError])('lets a %p of our own through at once', async (Kind) => {
-    const error = new Kind('x is not a function');
-    const call = jest.fn(() => Promise.reject(error));
-    await expect(until(5000, 'a stream', call)).rejects.toBe(error);
-    expect(call).toHaveBeenCalledTimes(1);
-    await expect(mapped('a stream', call)).rejects.toBe(error);
-  });
-
-  it('asks again after an answer that cannot be read', async () => {
-    const call = jest.fn().mockRejectedValueOnce(new SyntaxError('no JSON')).mockResolvedValue('yes');
-    expect(await until(5000, 'a stream', call)).toBe('yes');
   });
 });
 
@@ -202,29 +186,6 @@ describe('the answer to a publish', () => {
 
   it('F53 a refusal for good after "too many requests" is a rejection: nothing was stored', async () => {
     expect(await publish([refusal(10167), refusal(10054)])).toMatchObject({ code: 'publish_rejected' });
-  });
-
-  it.each([1, 3])('F53 a stream that takes %i at a time gets all of a burst', async (most) => {
-    let taken = 0;
-    let sequence = 0;
-    const busy = (msg: Msg): void => {
-      if (taken === most) return void msg.respond(refusal(10167, 'too many requests'));
-      taken++;
-      setTimeout(() => {
-        taken--;
-        msg.respond(JSON.stringify({ stream: 'c', seq: ++sequence }));
-      }, 5);
-    };
-    answers = [busy];
-    tries = 0;
-    const burst = Array.from({ length: 100 }, () =>
-      publisher.publish(message, { stream: 'c', timeout: 5000 }),
-    );
-    const acks = await Promise.all(burst);
-    expect(acks.map((ack) => ack.sequence).sort((a, b) => a - b)).toEqual(acks.map((_ack, i) => i + 1));
-    expect(tries).toBeLessThan(500);
-    // The window is over: what is published now is sent at once.
-    expect(await publish([STORED])).toMatchObject({ sequence: 7 });
   });
 
   it('tells a duplicate of an earlier publish from one of an earlier try', async () => {

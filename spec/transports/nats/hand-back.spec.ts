@@ -63,9 +63,18 @@ describe.each<[string, () => PullSource]>([
   });
 });
 
-it('a redriven event whose handler is not here is given up when it has been handed back for ten minutes, by the count that all instances share', async () => {
+it.each<[string, () => PullSource]>([
+  ['an event that only another version of the handler takes', handler],
+  ['a redriven event whose handler is not here', redriven],
+])('F75 %s is given up by what this instance did, whatever the delivery count', async (_title, source) => {
+  const now = jest.spyOn(performance, 'now').mockReturnValue(0);
+  const made = source();
+  const unhandled = { kind: 'dead-letter', failure: { reason: 'no_handler' } };
   const consume = (attempt: number): PromiseLike<Settlement> =>
-    redriven().consume(delivery(attempt), { sequence: 7, timestamp: '1', leave: undefined });
-  expect(await consume(20)).toEqual({ kind: 'retry', delay: 30_000 });
-  expect(await consume(21)).toMatchObject({ kind: 'dead-letter', failure: { reason: 'no_handler' } });
+    made.consume(delivery(attempt), { sequence: 7, timestamp: '1', leave: undefined });
+  for (let n = 1; n <= 30; n++) expect(await consume(1000 * n)).toMatchObject({ kind: 'retry' });
+  expect(await consume(1)).toMatchObject({ kind: 'retry' });
+  now.mockReturnValue(HOUR);
+  expect(await consume(1)).toMatchObject(unhandled);
+  now.mockRestore();
 });
