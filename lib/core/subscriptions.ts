@@ -95,9 +95,17 @@ export class Subscriptions {
     const spec = specOf(definition, defaults.app, this.#prefix + identity, options);
     const bound = this.#claim(definition, identity, options);
     if (!consume) return bound;
-    return spec.patterns.some(isWildcard)
-      ? this.#bindToAll(withoutMixture(spec), bound)
-      : this.#bindToOne(spec, bound);
+    const specs = spec.patterns.some(isWildcard) ? withoutMixture(spec) : [spec];
+    const { logger } = this.#parts;
+    const made =
+      specs.length === 1 && specs[0] !== undefined
+        ? this.#bindToOne(specs[0], bound)
+        : this.#bindToAll(specs, bound);
+    const told = (whole: BoundHandler): BoundHandler => {
+      logger.log(sentenceOf(definition.name, specs));
+      return whole;
+    };
+    return isThenable(made) ? made.then(told) : told(made);
   }
 
   #bindToOne(spec: SubscriptionSpec, bound: BoundHandler): MaybePromise<BoundHandler> {
@@ -233,4 +241,14 @@ export class Subscriptions {
     // Only now may the identity be used again: two subscriptions of one identity would share its events.
     if (this.#bound.get(bound.identity) === bound) this.#bound.delete(bound.identity);
   }
+}
+
+/** `'pay' is bound: durable 'shop__pay' (order.placed, order.paid)`. */
+function sentenceOf(handler: string, specs: readonly SubscriptionSpec[]): string {
+  const places = specs.map(({ durable, delivery, broadcast, patterns }) => {
+    // A broadcast has a consumer of its own in each instance.
+    const place = broadcast ? `${delivery} broadcast` : `${delivery} '${durable}'`;
+    return `${place} (${patterns.join(', ')})`;
+  });
+  return `'${handler}' is bound: ${places.join(' and ')}`;
 }

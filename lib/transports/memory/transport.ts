@@ -85,6 +85,9 @@ export class MemoryTransport implements EventTransport {
     const cluster = lease.broker.cluster(this.#options.clusterId);
     if (this.#options.delivery === 'durable') cluster.ensureStreams(this.#limits);
     this.#connection = { lease, cluster, last: cluster.last };
+    this.#options.logger.log(
+      `connected to the broker '${this.#options.name}' in memory, cluster '${this.#options.clusterId}'`,
+    );
   }
 
   /**

@@ -69,6 +69,7 @@ export class NatsLink {
     this.#connected = true;
     this.#liveness.connected();
     this.#complaints.clear();
+    this.#options.logger.log(`connected to NATS at ${this.#place}`);
     void this.#watch(this.#nc.status());
     void this.#nc.closed().then((error) => this.#onClosed(error));
   }
@@ -197,16 +198,17 @@ export class NatsLink {
   async #watch(statuses: AsyncIterable<Status>): Promise<void> {
     for await (const status of statuses) {
       if (status.type === Events.Disconnect) {
+        const isNews = this.#connected && !this.#closing;
         this.#connected = false;
+        if (isNews) this.#options.logger.warn('disconnected from NATS; reconnecting');
         this.#tell((listener) => listener.disconnected?.());
-        if (!this.#closing) this.#options.logger.warn('disconnected from NATS; reconnecting');
       } else if (status.type === Events.Reconnect) {
         this.reader.install();
         this.#connected = true;
         this.#liveness.connected();
         this.#complaints.clear();
         this.refusals.liftAll();
-        this.#options.logger.log(`reconnected to NATS at ${this.nc.getServer()}`);
+        this.#options.logger.log(`reconnected to NATS at ${this.#place}`);
         this.#tell((listener) => listener.reconnected?.());
       } else if (status.type === Events.Error) {
         const context = status.permissionContext;
@@ -252,6 +254,12 @@ export class NatsLink {
     this.#options.logger.warn(`NATS has not answered for ${silence} ms: the connection is given up`);
     if (socket instanceof TLSSocket) socket.destroy();
     else socket?.resetAndDestroy();
+  }
+
+  /** The server that it is connected to, and the cluster of events that is used there. */
+  get #place(): string {
+    const { nc } = this;
+    return `${nc.getServer()} (nats-server ${nc.info?.version ?? '?'}), cluster '${this.#options.clusterId}'`;
   }
 
   get #socket(): Socket | undefined {

@@ -14,6 +14,8 @@ const FIRST_RETRY = 100;
 const LAST_RETRY = 1000;
 /** With fewer milliseconds left, no server can be expected to answer. */
 const LAST_TRY = 40;
+/** Milliseconds that a start waits for the server without a word. */
+const UNTOLD_WAIT = 1000;
 /** Milliseconds between two tries of one server when the connection is lost, and how many more by chance. */
 const RECONNECT = { wait: 250, jitter: 500, jitterTls: 1000 };
 /** `Liveness` asks in its place: the client gives up a slow connection, and waits for ever to close a dead one. */
@@ -40,7 +42,8 @@ export async function dial(
   options: NatsTransportOptions,
   complain: (sentence: string) => void,
 ): Promise<Dialled> {
-  const dialled = await firstConnection(options, complain);
+  const waiting = setTimeout(() => tellOfWaiting(options), UNTOLD_WAIT);
+  const dialled = await firstConnection(options, complain).finally(() => clearTimeout(waiting));
   const { connection } = dialled;
   const version = connection.info?.version ?? '0';
   if (isSupported(version)) return dialled;
@@ -48,6 +51,15 @@ export async function dial(
   throw new EventsError(
     'unsupported_server',
     `the server is nats-server ${version}; at least ${OLDEST_SERVER.join('.')} is needed`,
+  );
+}
+
+function tellOfWaiting({ servers, connectTimeout, logger }: NatsTransportOptions): void {
+  const since = systemClock.now() - UNTOLD_WAIT;
+  const time = (at: number): string => new Date(at).toISOString();
+  logger.warn(
+    `waiting for NATS at ${servers.join(', ')}: not connected since ${time(since)}; ` +
+      `tried again until ${time(since + connectTimeout)} (\`connectTimeout\`)`,
   );
 }
 

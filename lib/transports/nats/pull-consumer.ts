@@ -10,6 +10,8 @@ import type { PullSource } from './pull-source';
 
 /** Milliseconds before pulling again after the server ended a request with an error. */
 const RECOVERY_PAUSE = 100;
+/** Milliseconds that a failure may last which passes by itself, as those around a restart of the server do. */
+const PATIENCE = 10_000;
 /** No reply subject begins with it. */
 const NOWHERE = ' ';
 /** Requests in a row that the server has to refuse before that is a problem, and the longest pause between two, in milliseconds. */
@@ -300,6 +302,7 @@ export class PullConsumer {
     this.#recovering = true;
     const { logger, link } = this.#parts;
     let told: string | undefined;
+    const begun = performance.now();
     let wait = 5 * RECOVERY_PAUSE;
     try {
       await pause(
@@ -312,12 +315,14 @@ export class PullConsumer {
           break;
         } catch (error) {
           this.#problem = `${why}; ${(error as Error).message}`;
-          if (told !== this.#problem) {
+          const isNews = told !== this.#problem && link.connected;
+          // The service tells of a lost connection, once for all.
+          if (isNews && (!mayPass(error) || performance.now() - begun > PATIENCE)) {
             logger.warn(
               `'${this.#source.label}' cannot consume (${why}): ${(error as Error).message}; trying again`,
             );
+            told = this.#problem;
           }
-          told = this.#problem;
           await pause(wait);
           // Somebody has to do something about it: there is no hurry.
           if (!mayPass(error)) wait = Math.min(2 * wait, MAX_RECOVERY_PAUSE);
