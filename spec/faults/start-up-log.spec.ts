@@ -67,7 +67,7 @@ describe('the log of a start', () => {
         level: 'warn',
         message: expect.stringMatching(
           /^waiting for NATS at \S+: not connected since \S+Z; tried again until \S+Z/,
-        ),
+        ) as string,
       },
     ]);
     expect(logger.text).not.toContain('secret');
@@ -104,7 +104,7 @@ describe('the log of a restart of the server', () => {
 
       expect(lines()).toEqual([
         { level: 'warn', message: 'disconnected from NATS; reconnecting' },
-        { level: 'log', message: expect.stringMatching(/^reconnected to NATS at 127\.0\.0\.1:/) },
+        { level: 'log', message: expect.stringMatching(/^reconnected to NATS at 127\.0\.0\.1:/) as string },
       ]);
     },
   );
