@@ -6,7 +6,9 @@ import path from 'node:path';
 const BUNDLED = '@golevelup/nestjs-discovery';
 
 const OURS = [
-  /^(package\.json|README\.md|LICENSE|CHANGELOG\.md)$/,
+  /^(package\.json|README\.md|LICENSE|CHANGELOG\.md|CONTRIBUTING\.md)$/,
+  // The README leads here.
+  /^docs\/(?!api\/).+\.md$/,
   /^dist\/.+\.(js|js\.map|d\.ts|d\.ts\.map)$/,
   // The maps lead here: a debugger and "go to definition" show the source.
   /^lib\/.+\.ts$/,
@@ -45,7 +47,23 @@ export function problemsOf({ files, bundled }, folder) {
       .map((file) => `${file} has no source in lib/`),
     ...(bundled.join() === BUNDLED ? [] : [`bundled are ${bundled.join() || 'none'}, not ${BUNDLED}`]),
     ...maps.flatMap((map) => problemsOfMap(map, present, folder)),
+    ...files
+      .filter((file) => file.endsWith('.md') && !file.startsWith('node_modules/'))
+      .flatMap((file) => problemsOfLinks(file, files, folder)),
   ];
+}
+
+/** Links that lead to nothing in the package: whoever reads it there has no other files. */
+function problemsOfLinks(page, files, folder) {
+  const text = readFileSync(path.join(folder, page), 'utf8').replace(/```[^]*?```/g, '');
+  return [...text.matchAll(/\]\(([^)\s#]+)[^)]*\)/g)]
+    .map(([, target]) => target)
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .map((target) => path.posix.join(path.posix.dirname(page), target))
+    .filter(
+      (target) => !files.some((file) => file === target || file.startsWith(target.replace(/\/?$/, '/'))),
+    )
+    .map((target) => `${page} leads to ${target}, which is not in the package`);
 }
 
 function problemsOfMap(map, present, folder) {

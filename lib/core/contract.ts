@@ -74,6 +74,17 @@ export function defineEvent<const N extends string, S extends EventSchema>(
 export const isStandardSchema = (schema: unknown): schema is StandardSchema =>
   (typeof schema === 'object' || typeof schema === 'function') && schema !== null && '~standard' in schema;
 
+/** Whether it looks like what `defineEvent` makes, by this copy of the package or another; its name is not checked. */
+export const isContract = (value: unknown): value is EventContract =>
+  typeof value === 'object' &&
+  value !== null &&
+  'name' in value &&
+  'schema' in value &&
+  (isStandardSchema(value.schema) || isClass(value.schema));
+
+/** The name that stands alone or in a contract; anything else is for `assertEventName` or `assertPattern` to refuse. */
+export const nameIn = (event: unknown): string => (isContract(event) ? event.name : (event as string));
+
 const isClass = (schema: unknown): boolean => typeof schema === 'function';
 
 declare const TRANSFORMED: unique symbol;
@@ -92,6 +103,13 @@ type DataOf<S> =
     : S extends ValidatedClass<infer T>
       ? T
       : never;
+
+/** What a schema takes. */
+export type InputOf<S> =
+  S extends StandardSchema<infer I, unknown> ? I : S extends ValidatedClass<infer T> ? T : never;
+/** What a schema makes of it. */
+export type OutputOf<S> =
+  S extends StandardSchema<unknown, infer O> ? O : S extends ValidatedClass<infer T> ? T : never;
 
 /**
  * The events of a list or record of contracts, to feed `EventMap`:

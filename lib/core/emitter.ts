@@ -3,6 +3,7 @@ import { encodeAttribute } from './cloudevents';
 import { EmitBatch } from './emit-batch';
 import type { EmitGate } from './emit-gate';
 import type { Clock } from './clock';
+import type { EventContract } from './contract';
 import { EventsConfigurationError, EventsError } from './errors';
 import { ID_RULE, isEventId, newEventId } from './event-id';
 import type { EmittedData, EventName } from './event-map';
@@ -39,6 +40,11 @@ export type EventToEmit<N extends EventName = EventName> = {
   [K in N]: { name: K; data: EmittedData<K>; options?: EmitOptions };
 }[N];
 
+/** As `EventToEmit`, by the contract of the event. */
+export type ContractToEmit<N extends EventName = EventName> = {
+  [K in N]: { name: EventContract<K>; data: EmittedData<K>; options?: EmitOptions };
+}[N];
+
 /** Thrown by `emitMany` when some events were not stored; `results` tells which, in the order given. */
 export class EmitManyError extends EventsError {
   readonly results: readonly PromiseSettledResult<EmitReceipt>[];
@@ -61,7 +67,10 @@ export class EmitManyError extends EventsError {
 }
 
 /** One event of an `emitMany`. @throws EventsConfigurationError if it is none */
-export function eventAt(events: readonly EventToEmit[], place: number): EventToEmit {
+export function eventAt(
+  events: readonly (EventToEmit | ContractToEmit)[],
+  place: number,
+): EventToEmit | ContractToEmit {
   const event: unknown = events[place];
   if (typeof event === 'object' && event !== null) return event as EventToEmit;
   throw new EventsConfigurationError(
@@ -158,8 +167,14 @@ export class Emitter {
     }
   }
 
-  /** Emits events that are stored together or not at all; the outcomes are in their order. */
-  emitTogether(events: readonly EventToEmit[]): Promise<PromiseSettledResult<EmitReceipt>[]> {
+  /**
+   * Emits events that are stored together or not at all; the outcomes are in their order.
+   * @param nameOf the name of an event that was given by its name or contract, unchecked
+   */
+  emitTogether(
+    events: readonly (EventToEmit | ContractToEmit)[],
+    nameOf: (event: unknown) => unknown,
+  ): Promise<PromiseSettledResult<EmitReceipt>[]> {
     const { gate, transport, publishTimeout } = this.#parts;
     const batch = new EmitBatch(events.length, publishTimeout, async (messages) => {
       if (transport.publishAtomic === undefined) {
@@ -178,7 +193,8 @@ export class Emitter {
       Array.from(events, async (_, place) => {
         try {
           const each = eventAt(events, place);
-          const { name, options = NO_OPTIONS } = each;
+          const { options = NO_OPTIONS } = each;
+          const name = nameOf(each.name);
           assertEventName(name);
           const event = this.#outbound(name, each.data, options);
           this.#ways.set(event, (message) => batch.add(place, message));

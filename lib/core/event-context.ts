@@ -1,7 +1,7 @@
 import type { EventHeaders } from './headers';
 
-/** What is known of an event besides its data. */
-export interface EventContext {
+/** What a handler knows of any event besides its data. */
+export interface EventAttributes {
   /** Unique id of the event, given by who emitted it (CloudEvents `id`). */
   readonly id: string;
   /** Name of the event, e.g. `user.created`. */
@@ -24,8 +24,15 @@ export interface EventContext {
   readonly subscription: string;
 }
 
+/** What a handler knows of the event of one name. */
+export interface NamedEventContext<N extends string, D> extends EventAttributes {
+  readonly name: N;
+  /** The event itself: what the handler's first parameter is, before Nest's pipes. */
+  readonly data: D;
+}
+
 /** An event on its way to a handler, as middleware sees it. */
-export interface ConsumeContext extends EventContext {
+export interface ConsumeContext extends EventAttributes {
   /** The decoded data; what middleware puts here, the contract validates and the handler receives. */
   data: unknown;
 }

@@ -7,13 +7,23 @@ import {
   Emitter,
   NO_OPTIONS,
   eventAt,
+  type ContractToEmit,
   type EmitManyOptions,
   type EmitOptions,
   type EventToEmit,
 } from './emitter';
 import { EventsConfigurationError, EventsError } from './errors';
-import type { EmittedData, EventHandler, EventName, HandledData, Subscribable } from './event-map';
-import { assertEventName } from './event-name';
+import { isContract, nameIn, type EventContract } from './contract';
+import type {
+  ContextToHandle,
+  DataToEmit,
+  DataToHandle,
+  EventHandler,
+  EventName,
+  Judged,
+  Listenable,
+} from './event-map';
+import { assertEventName, quote } from './event-name';
 import type { HandlerDefinition, SubscribeOptions } from './handler-definition';
 import type { JsonCodec } from './json-codec';
 import type { EmitReceipt } from './middleware';
@@ -63,7 +73,7 @@ function resolveEmitManyOptions(given: EmitManyOptions): Required<EmitManyOption
 }
 
 /** @throws EventsConfigurationError */
-function listOf(events: Iterable<EventToEmit>): readonly EventToEmit[] {
+function listOf(events: Iterable<EventToEmit | ContractToEmit>): readonly (EventToEmit | ContractToEmit)[] {
   const given: unknown = events;
   const isIterable =
     typeof given === 'object' &&
@@ -116,17 +126,18 @@ export class EventService {
   }
 
   /**
-   * Publishes an event. With `durable` delivery, resolved means stored: it will be delivered at least once to every
+   * Publishes an event, by its name or contract. With `durable` delivery, resolved means stored: it will be delivered at least once to every
    * subscribed service, within the limits of the stream.
    * @throws EventsError with the codes of "Emitting" in `docs/errors.md`; nothing is ever dropped without one
    */
-  emit<N extends EventName>(
-    name: N,
-    data: EmittedData<N>,
+  emit<N extends EventName, S = unknown>(
+    event: N | EventContract<N, S>,
+    data: DataToEmit<N, S>,
     options: EmitOptions = NO_OPTIONS,
   ): Promise<EmitReceipt> {
     // Not `async`: the emitter's promise is the emit's, without another one around it.
     try {
+      const name: unknown = typeof event === 'string' ? event : this.#nameOf(event);
       assertEventName(name);
       if (this.#state === 'closed')
         throw new EventsError('closed', `cannot emit '${name}': the event service is closed`);
@@ -144,12 +155,15 @@ export class EventService {
    * @param given an array or another iterable, which is read to its end first
    * @throws EmitManyError when some were not; the others are stored all the same, unless they are `atomic`
    */
-  async emitMany(given: Iterable<EventToEmit>, options: EmitManyOptions = {}): Promise<EmitReceipt[]> {
+  async emitMany(
+    given: Iterable<EventToEmit | ContractToEmit>,
+    options: EmitManyOptions = {},
+  ): Promise<EmitReceipt[]> {
     const { window, atomic } = resolveEmitManyOptions(options);
     const events = listOf(given);
     if (this.#state === 'closed') throw new EventsError('closed', 'cannot emit: the event service is closed');
     const results = atomic
-      ? await this.#emitter.emitTogether(events)
+      ? await this.#emitter.emitTogether(events, (event) => this.#nameOf(event))
       : await this.#emitter.track(
           this.#emitWindowed(events, Math.min(window, this.#parts.pendingEmits.inFlight)),
         );
@@ -159,12 +173,17 @@ export class EventService {
 
   /** In so many lanes, each of which takes the next event when its last one has been confirmed or has failed. */
   async #emitWindowed(
-    events: readonly EventToEmit[],
+    events: readonly (EventToEmit | ContractToEmit)[],
     window: number,
   ): Promise<PromiseSettledResult<EmitReceipt>[]> {
     const results: PromiseSettledResult<EmitReceipt>[] = [];
     // Also those whose turn comes while the service drains: what has begun is not left half done.
-    const emit = ({ name, data, options = {} }: EventToEmit): Promise<EmitReceipt> => {
+    const emit = ({
+      name: event,
+      data,
+      options = {},
+    }: EventToEmit | ContractToEmit): Promise<EmitReceipt> => {
+      const name = this.#nameOf(event);
       assertEventName(name);
       return this.#emitter.emit(name, data, options);
     };
@@ -184,23 +203,32 @@ export class EventService {
   }
 
   /**
-   * Calls `handler` for every event of this name, or matching this pattern (`user.*`, `vendor.>`). The subscription's
+   * Calls `handler` for every event of this name or contract, or matching this pattern (`user.*`, `vendor.>`). The subscription's
    * identity is `options.name`, by default the pattern: the same one must not be used twice in a service.
    * Resolves when the broker knows the subscription. Before the application has started, delivery waits for it.
+   * @throws EventsError `invalid_configuration` without a handler; with the codes of a start-up in `docs/errors.md`
    */
-  async subscribe<const P extends string>(
+  async subscribe<const E extends Listenable>(
     // The intersection infers the pattern from the argument, and then judges it. A name that is a type parameter cannot be
     // judged yet; that it is a name is enough.
-    // eslint-disable-next-line @typescript-eslint/no-duplicate-type-constituents
-    pattern: (P & Subscribable<P>) | (P & EventName),
-    handler: EventHandler<HandledData<P>>,
+    event: (E & Judged<E>) | (E & EventName),
+    handler: EventHandler<DataToHandle<E>, ContextToHandle<E>>,
     options: SubscribeOptions = {},
   ): Promise<EventSubscription> {
+    const pattern = nameIn(event);
+    if (typeof handler !== 'function') {
+      throw new EventsError(
+        'invalid_configuration',
+        `cannot subscribe ${quote(pattern)}: its handler is ${kindOf(handler)}, and a function is needed, ` +
+          'as in subscribe(pattern, (event, context) => …)',
+      );
+    }
     return this.bind({
       name: options.name ?? pattern,
       patterns: [pattern],
       handler: handler as EventHandler,
       options,
+      ...(isContract(event) ? { contracts: [event] } : {}),
     });
   }
 
@@ -268,6 +296,13 @@ export class EventService {
     if (this.#parts.consume) await this.#orphans.begin();
   }
 
+  /** @throws EventsError `unknown_event` under `strict`, of a contract that is not registered */
+  #nameOf(event: unknown): unknown {
+    if (!isContract(event)) return event;
+    this.#parts.useContract?.(event);
+    return event.name;
+  }
+
   async #stopConsuming(): Promise<void> {
     this.#state = 'draining';
     this.#orphans.stop();
@@ -286,3 +321,6 @@ export class EventService {
     }
   }
 }
+
+const kindOf = (value: unknown): string =>
+  value === null ? 'null' : value === undefined ? 'missing' : `of type ${typeof value}`;

@@ -1,6 +1,7 @@
 import { types } from 'node:util';
 import { flag, integer, milliseconds, object, oneOf, text } from './checks';
 import { CIRCUIT_BREAKER_CHECKS, type CircuitBreakerOptions } from './circuit-breaker';
+import type { EventContract } from './contract';
 import { EventsConfigurationError, EventsError } from './errors';
 import { assertPattern, isPattern, isWildcard, overlap } from './event-name';
 import type { EventHandler } from './event-map';
@@ -43,6 +44,8 @@ export interface HandlerDefinition {
   /** What its results stand for, if there is more to wait for than promises (an Observable). Default: themselves. */
   readonly resultOf?: (result: unknown) => unknown;
   readonly options: SubscribeOptions;
+  /** Contracts that stood for names among the patterns. Default: none. */
+  readonly contracts?: readonly EventContract[] | undefined;
 }
 
 /** Where a definition of this package's own has its identity, so that it is not made of its name once more. */

@@ -1,5 +1,6 @@
 import { BoundHandler } from './bound-handler';
 import type { SubscriptionCounters } from './consumer';
+import type { EventContract } from './contract';
 import { EventsError } from './errors';
 import { isWildcard } from './event-name';
 import {
@@ -44,6 +45,8 @@ export interface SubscriptionsParts extends PipelineParts {
   readonly consume: boolean;
   /** @throws EventsError `unknown_event` if no handler may listen to this pattern */
   readonly assertKnown?: (pattern: string, handler: string) => void;
+  /** Called with each contract that events are emitted or handled by. @throws EventsError `unknown_event` if it may not be used */
+  readonly useContract?: (contract: EventContract) => void;
   /** Identity of the handler on whose behalf this is asked; `undefined` outside of handlers. Default: never in one. */
   readonly handling?: () => string | undefined;
 }
@@ -68,8 +71,8 @@ export class Subscriptions {
   /** @throws EventsError when the definition is wrong, its identity is taken, the broker refuses it, or `closed` */
   async bind(definition: HandlerDefinition): Promise<EventSubscription> {
     // Copies: who bound it may go on with what is theirs.
-    const { name, patterns, handler, resultOf, options } = definition;
-    const bound = await this.#bind({ name, patterns: [...patterns], handler, resultOf, options });
+    const { name, patterns, handler, resultOf, options, contracts } = definition;
+    const bound = await this.#bind({ name, patterns: [...patterns], handler, resultOf, options, contracts });
     return { name, patterns: [...patterns], unsubscribe: () => this.#unsubscribe(bound) };
   }
 
@@ -173,8 +176,9 @@ export class Subscriptions {
   /** @throws EventsError `unknown_event`, `duplicate_handler` */
   #claim(definition: HandlerDefinition, identity: string, options: ResolvedSubscribeOptions): BoundHandler {
     const { name, patterns } = definition;
-    const { assertKnown } = this.#parts;
+    const { assertKnown, useContract } = this.#parts;
     if (assertKnown !== undefined) for (const pattern of patterns) assertKnown(pattern, name);
+    for (const contract of definition.contracts ?? []) useContract?.(contract);
     const other = this.#bound.get(identity);
     if (other !== undefined) {
       throw new EventsError(

@@ -1,3 +1,3 @@
 export { Correlation } from './correlation';
 export { Origin, readOrigin } from './origin';
-export { validation } from './validation';
+export { Contracts, validation } from './validation';

@@ -8,7 +8,7 @@ import { JsonCodec } from '../core/json-codec';
 import { steadyLogger, type EventsLogger } from '../core/logger';
 import { stageOf, type EventMiddleware } from '../core/middleware';
 import type { EventTransport } from '../core/transport';
-import { Correlation, validation } from '../middleware';
+import { Contracts, Correlation, validation } from '../middleware';
 import { createMemoryTransport, type MemoryTransport } from '../transports/memory';
 import { createNatsTransport } from '../transports/nats';
 import type { EventsModuleOptions } from './options/options';
@@ -31,7 +31,8 @@ export function assembleEventService(
 ): { service: EventService; transport: EventTransport } {
   const logger = steadyLogger(ownLogger);
   const codec = new JsonCodec();
-  const contracts = new Set(options.events.map(({ name }) => name));
+  const contracts = new Contracts(options.events, options.strict);
+  const names = new Set(options.events.map(({ name }) => name));
   const transport =
     seam === undefined
       ? transportOf(options, logger)
@@ -42,10 +43,9 @@ export function assembleEventService(
     ...(seam === undefined ? {} : { observers: [seam.outermost] }),
     stages: [
       correlation,
-      decoding(codec, inexactWarnings(logger, contracts)),
+      decoding(codec, inexactWarnings(logger, names)),
       ...middleware.map(stageOf),
-      // What is not configured costs nothing.
-      ...(options.events.length > 0 || options.strict ? [validation(options.events, options.strict)] : []),
+      validation(contracts),
       ...(seam === undefined ? [] : [seam.innermost]),
     ],
     defaults: {
@@ -58,6 +58,7 @@ export function assembleEventService(
     shutdownTimeout: options.shutdownTimeout,
     maxRedrives: options.maxRedrives,
     handling: () => correlation.handling,
+    useContract: (contract) => contracts.use(contract),
     within: (event, run) => correlation.consume(event, run),
     pendingEmits: options.pendingEmits,
     publishTimeout: options.publishTimeout,

@@ -1,3 +1,4 @@
+import type { EventContract } from '../core/contract';
 import type { EventHandler } from '../core/event-map';
 import { IDENTITY, type IdentifiedHandler, type SubscribeOptions } from '../core/handler-definition';
 import type { Method } from './enhancers/enhanced-handler';
@@ -23,6 +24,10 @@ export class DecoratedHandler implements HandlerPlace, IdentifiedHandler {
 
   get patterns(): readonly string[] {
     return this.declared.patterns;
+  }
+
+  get contracts(): readonly EventContract[] | undefined {
+    return this.declared.contracts;
   }
 
   get options(): SubscribeOptions {

@@ -4,8 +4,7 @@ import { REQUEST_CONTEXT_ID } from '@nestjs/core/router/request/request-constant
 import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper';
 import type { Module } from '@nestjs/core/injector/module';
 import { EventsConfigurationError } from '../core/errors';
-import type { EventContext } from '../core/event-context';
-import type { EventHandler } from '../core/event-map';
+import type { EventContext, EventHandler } from '../core/event-map';
 import { callMethod, enhancedHandler, type Method } from './enhancers/enhanced-handler';
 import {
   enhancersOn,

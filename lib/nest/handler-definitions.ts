@@ -1,4 +1,5 @@
 import { text } from '../core/checks';
+import type { EventContract } from '../core/contract';
 import { EventsConfigurationError } from '../core/errors';
 import type { SubscribeOptions } from '../core/handler-definition';
 import { isObject, wrong } from '../core/settings';
@@ -8,6 +9,7 @@ import type { OnEventMetadata } from './on-event.decorator';
 export interface DeclaredHandler {
   readonly patterns: readonly string[];
   readonly options: SubscribeOptions;
+  readonly contracts?: readonly EventContract[];
 }
 
 /**
@@ -22,22 +24,32 @@ export function declaredHandlers(
 ): readonly DeclaredHandler[] {
   const only = decorators[0];
   if (only === undefined || decorators.length > 1) return joined(defaultName, decorators);
-  const { patterns, options } = only;
+  const { patterns, options, contracts } = only;
   // Most methods have one decorator with one pattern, which says what they ask for as it is.
   const declared = subscribeOptionsOf(options);
   return declared === options && patterns.length === 1
     ? decorators
-    : [{ patterns: [...new Set(patterns)], options: declared }];
+    : [{ patterns: [...new Set(patterns)], options: declared, contracts }];
+}
+
+interface Group {
+  readonly patterns: Set<string>;
+  readonly options: SubscribeOptions;
+  readonly contracts: EventContract[];
 }
 
 function joined(defaultName: string, decorators: readonly OnEventMetadata[]): DeclaredHandler[] {
-  const groups = new Map<string, { patterns: Set<string>; options: SubscribeOptions }>();
-  for (const { patterns, options: declared } of decorators) {
+  const groups = new Map<string, Group>();
+  for (const { patterns, options: declared, contracts = [] } of decorators) {
     const options = subscribeOptionsOf(declared);
     const key = JSON.stringify(sorted(options));
     const group = groups.get(key);
-    if (group === undefined) groups.set(key, { patterns: new Set(patterns), options });
-    else for (const pattern of patterns) group.patterns.add(pattern);
+    if (group === undefined)
+      groups.set(key, { patterns: new Set(patterns), options, contracts: [...contracts] });
+    else {
+      for (const pattern of patterns) group.patterns.add(pattern);
+      group.contracts.push(...contracts);
+    }
   }
   const handlers = [...groups.values()];
   const names = handlers.map(({ options }) => handlerName(defaultName, options));
@@ -49,7 +61,7 @@ function joined(defaultName: string, decorators: readonly OnEventMetadata[]): De
         'give each its own `name`, or make the options equal',
     );
   }
-  return handlers.map(({ patterns, options }) => ({ patterns: [...patterns], options }));
+  return handlers.map(({ patterns, ...rest }) => ({ patterns: [...patterns], ...rest }));
 }
 
 /**

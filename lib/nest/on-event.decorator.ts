@@ -1,5 +1,13 @@
+import { isContract, nameIn, type EventContract } from '../core/contract';
 import { EventsConfigurationError } from '../core/errors';
-import type { EventHandler, HandledData, Subscribable } from '../core/event-map';
+import type {
+  ContextToHandle,
+  DataToHandle,
+  EventContext,
+  EventHandler,
+  Judged,
+  Listenable,
+} from '../core/event-map';
 import type { SubscribeOptions } from '../core/handler-definition';
 import { NO_SETTINGS } from '../core/settings';
 import type { Method } from './enhancers/enhanced-handler';
@@ -20,17 +28,19 @@ export interface OnEventOptions extends SubscribeOptions {
 export interface OnEventMetadata {
   readonly patterns: readonly string[];
   readonly options: OnEventOptions;
+  /** Those of the patterns that were given as contracts; absent if none was. */
+  readonly contracts?: readonly EventContract[];
 }
 
-/** A decorator for methods that can take this data; any other method is a compile error. */
-export type EventHandlerDecorator<D> = <H extends EventHandler<D>>(
+/** A decorator for methods that can take this data and context; any other method is a compile error. */
+export type EventHandlerDecorator<D, C = EventContext> = <H extends EventHandler<D, C>>(
   target: object,
   key: string | symbol,
   descriptor: TypedPropertyDescriptor<H>,
 ) => void;
 
 /**
- * Makes a method of a provider or controller handle events, by name or pattern (`user.*`, `vendor.>`). Can be stacked.
+ * Makes a method of a provider or controller handle events, by name, pattern (`user.*`, `vendor.>`) or contract. Can be stacked.
  * What the method throws fails the attempt: the broker delivers the event again as `retry` says, at last it is a dead
  * letter.
  *
@@ -42,17 +52,16 @@ export type EventHandlerDecorator<D> = <H extends EventHandler<D>>(
  * decorators
  */
 export function OnEvent(
-  event: string | readonly string[],
+  event: Listenable | readonly Listenable[],
   options: OnEventOptions & { decorated: true },
 ): MethodDecorator;
-export function OnEvent<const P extends string>(
-  // The intersection infers the pattern from the argument, and then judges it.
-  // eslint-disable-next-line @typescript-eslint/no-duplicate-type-constituents
-  event: (P & Subscribable<P>) | readonly (P & Subscribable<P>)[],
+export function OnEvent<const E extends Listenable>(
+  // The intersection infers the event from the argument, and then judges it.
+  event: (E & Judged<E>) | readonly (E & Judged<E>)[],
   options?: OnEventOptions,
-): EventHandlerDecorator<HandledData<P>>;
+): EventHandlerDecorator<DataToHandle<E>, ContextToHandle<E>>;
 export function OnEvent(
-  event: string | readonly string[],
+  event: Listenable | readonly Listenable[],
   options: OnEventOptions = NO_SETTINGS,
 ): MethodDecorator {
   return (target, key, descriptor) => {
@@ -62,7 +71,13 @@ export function OnEvent(
       metadataOf(method) ??
       (before === undefined || before === method ? undefined : metadataOf(before)) ??
       [];
-    const added: OnEventMetadata = { patterns: typeof event === 'string' ? [event] : [...event], options };
+    const events = typeof event === 'string' || isContract(event) ? [event] : [...event];
+    const contracts = events.filter(isContract);
+    const added: OnEventMetadata = {
+      patterns: events.map(nameIn),
+      options,
+      ...(contracts.length === 0 ? {} : { contracts }),
+    };
     // Decorators run from the last to the first; the list reads as the source does.
     Reflect.defineMetadata(ON_EVENT_METADATA, [added, ...earlier], method);
   };

@@ -1,4 +1,4 @@
-import type { EventContext } from '../../lib/core/event-context';
+import type { EventContext } from '../../lib/core/event-map';
 import type { EventService } from '../../lib/core/event-service';
 import type { RetryPolicy } from '../../lib/core/retry-policy';
 import { eventually } from '../support/fault-ledger';

@@ -1,5 +1,4 @@
-import type { EventContext } from '../../lib/core/event-context';
-import type { EventHandler } from '../../lib/core/event-map';
+import type { EventContext, EventHandler } from '../../lib/core/event-map';
 import type { EventService } from '../../lib/core/event-service';
 import type { EmitReceipt } from '../../lib/core/middleware';
 

@@ -30,7 +30,16 @@ beforeAll(buildLibrary);
 
 it('has programs to look at', () => {
   expect(programs).toEqual(
-    expect.arrayContaining(['contracts-list', 'contracts-record', 'generics', 'loose', 'map', 'testing']),
+    expect.arrayContaining([
+      'contracts-list',
+      'contracts-record',
+      'generics',
+      'json',
+      'loose',
+      'map',
+      'names',
+      'testing',
+    ]),
   );
 });
 
@@ -66,7 +75,7 @@ describe.each([...COMPILERS])('TypeScript %s', (version, compiler) => {
         `class Handlers { @OnEvent('user.created') take(event: { userId: number }): void {} }`,
       );
       expect(said).toContain(
-        `'(event: { userId: number; }) => void' is not assignable to type 'EventHandler<UserCreated>'`,
+        `'(event: { userId: number; }) => void' is not assignable to type 'EventHandler<UserCreated, NamedEventContext<"user.created", UserCreated>>'`,
       );
       // TypeScript 5.4 ends here.
       const more = [
@@ -80,7 +89,7 @@ describe.each([...COMPILERS])('TypeScript %s', (version, compiler) => {
     it('with the parameter of a wildcard handler, naming the union that it receives', () => {
       const said = judge(`class Handlers { @OnEvent('order.*') take(event: OrderPaid): void {} }`);
       expect(said).toContain(
-        `'(event: OrderPaid) => void' is not assignable to type 'EventHandler<OrderPaid | { at: Date; }>'`,
+        `'(event: OrderPaid) => void' is not assignable to type 'EventHandler<OrderPaid | { at: Date; }, NamedEventContext<`,
       );
       const more = `Property 'amount' is missing in type '{ at: Date; }' but required in type 'OrderPaid'`;
       if (version !== '5.4') expect(said).toContain(more);
@@ -88,7 +97,9 @@ describe.each([...COMPILERS])('TypeScript %s', (version, compiler) => {
 
     it('with the handler that is subscribed', () => {
       const said = judge(`void events.subscribe('order.paid', (event: { amount: string }) => event);`);
-      expect(said).toContain(`is not assignable to parameter of type 'EventHandler<OrderPaid>'`);
+      expect(said).toContain(
+        `is not assignable to parameter of type 'EventHandler<OrderPaid, NamedEventContext<"order.paid", OrderPaid>>'`,
+      );
       expect(said).toContain(`Type 'number' is not assignable to type 'string'`);
     });
 
@@ -101,9 +112,29 @@ describe.each([...COMPILERS])('TypeScript %s', (version, compiler) => {
       expect(judge(code)).toContain(`NoEventMatches<"${pattern}">`);
     });
 
+    it.each([
+      [`class Handlers { @OnEvent('user.craeted') take(): void {} }`, '"user.created"'],
+      [
+        `class Handlers { @OnEvent(['user.created', 'order.pad']) take(): void {} }`,
+        '"order.paid" | "order.sent"',
+      ],
+      [`class Handlers { @OnEvent('ordr.paid') take(): void {} }`, '"order.paid"'],
+      [`void events.subscribe('vendor.>', () => {});`, '"user.created" | "order.paid" | "order.sent"'],
+    ])('with the events that may have been meant: %s', (code, candidates) => {
+      expect(judge(code)).toContain(`DidYouMean<${candidates}>`);
+    });
+
+    it('with the place of what JSON cannot carry', () => {
+      const said = judge(`
+        declare module '@venta/events' { interface EventMap { 'cart.filled': { items: { ids?: Set<string> }[] } } }
+        void events.emit('cart.filled', { items: [] });
+      `);
+      expect(said).toContain(`CannotBeEmitted<"/items/*/ids is a Set">`);
+    });
+
     it('with the name that is emitted, listing those there are', () => {
       expect(judge(`void events.emit('user.craeted', { amount: 1 });`)).toContain(
-        `'"user.craeted"' is not assignable to parameter of type '"user.created" | "order.paid" | "order.sent"'`,
+        `'"user.craeted"' is not assignable to parameter of type '"user.created" | "order.paid" | "order.sent" | `,
       );
     });
 

@@ -1,5 +1,5 @@
 import { NatsContext } from '@nestjs/microservices';
-import type { EventContext } from '../../core/event-context';
+import type { EventContext } from '../../core/event-map';
 import type { EventHeaders } from '../../core/headers';
 
 /** The part of nats.js' `MsgHdrs` that reads. */

@@ -5,7 +5,7 @@ import {
   ROUTE_ARGS_METADATA,
 } from '@nestjs/common/constants';
 import { RpcParamtype } from '@nestjs/microservices/enums/rpc-paramtype.enum';
-import type { EventContext } from '../../core/event-context';
+import type { EventContext } from '../../core/event-map';
 import { metadataReaderOf, type Enhancer } from './enhancer-metadata';
 
 /** One parameter of a handler: where its value comes from, and the pipes on the parameter itself. */

@@ -1,9 +1,8 @@
 import type { DeadLetterFilter } from '../../core/dead-letter-filter';
 import type { DeadLetter } from '../../core/dead-letter-reading';
 import { decoding } from '../../core/decoding';
-import type { EventContext } from '../../core/event-context';
 import type { EmitLimits } from '../../core/emit-gate';
-import type { EmittedData, EventHandler, EventName } from '../../core/event-map';
+import type { EmittedData, EventContext, EventHandler, EventName } from '../../core/event-map';
 import type { EmitOptions } from '../../core/emitter';
 import { EventService } from '../../core/event-service';
 import type { EventSubscription } from '../../core/subscriptions';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import type { DeadLetter } from '../../core/dead-letter-reading';
 import { NonRetryableError } from '../../core/errors';
-import type { EventContext } from '../../core/event-context';
+import type { EventContext } from '../../core/event-map';
 import type { Chapter } from './chapter';
 import { Collector } from './collector';
 import { untilDead } from './harness';
