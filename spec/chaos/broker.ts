@@ -48,6 +48,8 @@ class SingleNode implements Broker {
 const IN_STEP_MS = 60_000;
 /** Milliseconds between two steps of a leader that is asked to step down. */
 const STEP_MS = 300;
+/** Milliseconds that everything is on its way on a slow link, and bytes a second, each way. */
+const SLOW = { latency: 150, rate: 100_000 };
 
 interface ApiAnswer {
   readonly cluster?: {
@@ -132,6 +134,12 @@ class ThreeNodes implements Broker {
       case 'cut':
         for (const relay of this.relays) relay.cut();
         return;
+      case 'slow': {
+        const relay = this.relays[index] as Relay;
+        relay.slow(SLOW);
+        await sleep(down);
+        return relay.slow(undefined);
+      }
     }
   }
 

@@ -14,7 +14,7 @@ export interface PlannedEvent {
 
 /** A fault of the servers or of the links to them. Where the target is `server`, it is the stream's leader. */
 export interface ServerFault {
-  readonly target: 'server' | 'followers' | 'stall' | 'step-down' | 'cut';
+  readonly target: 'server' | 'followers' | 'stall' | 'step-down' | 'cut' | 'slow';
   /** Chooses among the nodes, 0 to 1. */
   readonly which: number;
   /** Milliseconds that it lasts. */
@@ -49,7 +49,7 @@ const RATE = 100;
 const SERVER_KILLS = 7 / 45;
 /** On three nodes, where an election after each takes a while. */
 const CLUSTER_FAULTS = 12 / 45;
-const CLUSTER_TARGETS = ['server', 'followers', 'followers', 'stall', 'step-down', 'cut'] as const;
+const CLUSTER_TARGETS = ['server', 'followers', 'followers', 'stall', 'step-down', 'cut', 'slow'] as const;
 const WORKER_KILLS = 13 / 45;
 const REDRIVES = 4 / 45;
 /** Milliseconds for which an event of kind `mended` fails: longer than its attempts take. */

@@ -15,6 +15,8 @@ interface Line {
   /** Ways on which nothing passes any more: not read (`stalled`), or read and dropped (`lost`). */
   readonly stalled: Set<Way>;
   readonly lost: Set<Way>;
+  /** On their way, oldest first. */
+  readonly pieces: Readonly<Record<Way, Buffer[]>>;
   readonly end: () => void;
 }
 
@@ -52,6 +54,7 @@ export class Relay {
         upstream,
         stalled: new Set(),
         lost: new Set(),
+        pieces: { up: [], down: [] },
         end: () => {
           client.destroy();
           upstream.destroy();
@@ -85,6 +88,11 @@ export class Relay {
   /** The connections of this moment. */
   get connections(): number {
     return this.#lines.size;
+  }
+
+  /** Each connection is slow from now on, or as fast as it can be. */
+  slow(link: { readonly latency: number; readonly rate: number } | undefined): void {
+    Object.assign(this, link ?? { latency: 0, rate: Infinity });
   }
 
   cut(): void {
@@ -137,8 +145,12 @@ export class Relay {
       at += size;
       if (rate !== Infinity) await sleep((1000 * size) / rate);
       if (line.stalled.has(way)) return;
-      if (this.latency > 0) setTimeout(() => to.write(piece), this.latency);
-      else if (!to.write(piece)) await once(to, 'drain');
+      const pieces = line.pieces[way];
+      if (this.latency > 0 || pieces.length > 0) {
+        // What is sent after the latency has changed must not overtake.
+        pieces.push(piece);
+        setTimeout(() => to.write(pieces.shift() as Buffer), this.latency);
+      } else if (!to.write(piece)) await once(to, 'drain');
     }
   }
 
