@@ -47,6 +47,22 @@ fault('F54 a link that carries nothing up any more is left, whatever comes down'
   await eventually('all are handled', () => ledger.lost().length === 0);
 });
 
+fault(
+  'F54 a link that loses what goes up is left within 15 s while core events come down',
+  async (scene, server) => {
+    const relay = await relayTo(scene, server);
+    const ledger = new Ledger();
+    const service = await scene.service('app', { url: relay.url, delivery: 'ephemeral' });
+    await service.subscribe('thing', ledger.handler(), { name: 'h' });
+    const other = await scene.service('other');
+    const load = ledger.load(other, 'thing', 20);
+    await eventually('events come down', () => ledger.handled.size > 5);
+    relay.lose('up');
+    await eventually('it is left', () => relay.accepted > 1, 15_000);
+    await load.stop();
+  },
+);
+
 fault('F54 a connection that was taken and never answers is left as well', async (scene, server) => {
   const relay = await relayTo(scene, server);
   const service = await scene.service('app', { url: relay.url });
@@ -81,6 +97,20 @@ describe('F55 a slow link', () => {
     const { duplicate } = await service.emit('thing', { pad: 'x'.repeat(250_000) });
     expect(duplicate).toBe(false);
     expect(relay.accepted).toBeLessThan(4);
+  });
+
+  fault('delivers many small core events, which are a sign of life as well', async (scene, server) => {
+    const relay = await relayTo(scene, server);
+    const ledger = new Ledger();
+    const service = await scene.service('app', { url: relay.url, delivery: 'ephemeral' });
+    await service.subscribe('thing', ledger.handler(), { name: 'h' });
+    const other = await scene.service('other');
+    Object.assign(relay, { rate: 40_000, latency: 100 });
+    const pad = 'x'.repeat(1000);
+    // Twelve seconds at least.
+    await Promise.all(Array.from({ length: 400 }, () => other.emit('thing', { pad })));
+    await eventually('all are handled', () => ledger.handled.size === 400, 30_000);
+    expect(relay.accepted).toBe(1);
   });
 
   fault('delivers large events, whose bytes are a sign of life', async (scene, server) => {

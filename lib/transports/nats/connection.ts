@@ -53,6 +53,7 @@ export class NatsLink {
     this.#liveness = new Liveness({
       ask: () => this.ask(),
       received: () => this.#reader?.received ?? 0,
+      isWithinCommand: () => this.#reader?.isWithinCommand ?? true,
       socket: () => this.#socket,
       giveUp: (silence) => this.#giveUp(silence),
     });

@@ -21,6 +21,8 @@ export interface LivenessParts {
   ask(): Promise<void>;
   /** Bytes that have been read from the server. */
   received(): number;
+  /** Whether the last of them end within a command: more is on its way, and the answer may be behind it. */
+  isWithinCommand(): boolean;
   socket(): Socket | undefined;
   /** The connection is dead. */
   giveUp(silence: number): void;
@@ -29,7 +31,8 @@ export interface LivenessParts {
 /**
  * Finds connections on which nothing passes any more, although no end of them has come: a partition, a forgotten entry of a
  * NAT, a failed host. The server is asked every few seconds. On a slow link its answer waits behind what is sent and
- * received: what arrives meanwhile is a sign of life, and so is that a full socket takes more. What the operating
+ * received: a message that has arrived in part is a sign of life, and so is that a full socket takes more. Whole messages are none:
+ * they may come down although nothing goes up. What the operating
  * system has taken is sent out of sight: a connection given up for that makes the next one more patient.
  */
 export class Liveness {
@@ -107,12 +110,12 @@ export class Liveness {
     this.#parts.ask().then(answered, () => undefined);
   }
 
-  /** Whether bytes have arrived, or a full socket has taken more, since the last tick. */
+  /** Whether part of what the server sends has arrived, or a full socket has taken more, since the last tick. */
   #isProgress(): boolean {
     const received = this.#parts.received();
     const queued = queuedIn(this.#parts.socket());
-    const isProgress =
-      received - this.#received >= SIGN_OF_LIFE || (this.#queued > 0 && queued !== this.#queued);
+    const isReceiving = received - this.#received >= SIGN_OF_LIFE && this.#parts.isWithinCommand();
+    const isProgress = isReceiving || (this.#queued > 0 && queued !== this.#queued);
     this.#received = received;
     this.#queued = queued;
     return isProgress;

@@ -63,6 +63,12 @@ export class Reader {
     return this.#protocol === undefined ? this.#nc.stats().inBytes : this.#received;
   }
 
+  /** Whether the last bytes from the server end within a command; `true` where that is not known. */
+  get isWithinCommand(): boolean {
+    const parser = this.#protocol?.parser;
+    return parser instanceof ConnectionReader ? parser.isWithinCommand : true;
+  }
+
   /** Reads from here on. Called when the client has connected, and when it has reconnected. */
   install(): void {
     const protocol = this.#protocol;
@@ -127,6 +133,10 @@ class ConnectionReader implements Parser {
 
   get state(): unknown {
     return this.client.state;
+  }
+
+  get isWithinCommand(): boolean {
+    return this.#length > 0 || this.client.state !== AT_START;
   }
 
   /** Called by the client's loop. */
