@@ -45,15 +45,14 @@ describe('F49 integers that a number would round', () => {
   });
 
   it('are found in time that grows with the body alone', () => {
-    const began = performance.now();
-    for (const json of [
+    // A search that goes back would take minutes for each, far beyond the limit of a test.
+    const found = [
       `["${',1'.repeat(2_000_000)}"]`,
       `[${'1'.repeat(2_000_000)}]`,
       `[${'1.'.repeat(3)}${'0'.repeat(2_000_000)}]`,
       `["${'\\"'.repeat(2_000_000)}",9007199254740993]`,
       `[${'9007199254740993,'.repeat(200_000)}1]`,
-    ])
-      integersAsTexts(json);
-    expect(performance.now() - began).toBeLessThan(3000);
+    ].map((json) => integersAsTexts(json) !== undefined);
+    expect(found).toEqual([false, true, false, true, true]);
   });
 });

@@ -6,6 +6,7 @@ import {
   type JetStreamManager,
   type StreamInfo,
 } from 'nats';
+import { systemClock } from '../../core/clock';
 import { EventsError } from '../../core/errors';
 import type { EventsLogger } from '../../core/logger';
 import { eventNameOf, eventSubject, retryStream, sanitize, type DurableName } from '../../core/names';
@@ -402,7 +403,9 @@ export class Durables {
 function isAtWork({ num_ack_pending, delivered }: ConsumerInfo): boolean {
   const { last_active } = delivered as { last_active?: unknown };
   return (
-    num_ack_pending > 0 && typeof last_active === 'string' && Date.now() - Date.parse(last_active) < RECENT
+    num_ack_pending > 0 &&
+    typeof last_active === 'string' &&
+    systemClock.now() - Date.parse(last_active) < RECENT
   );
 }
 

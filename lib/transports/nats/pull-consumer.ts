@@ -258,7 +258,7 @@ export class PullConsumer {
     // Another instance was faster; what it made is looked at next time.
     if (now.created !== info.created) return now;
     this.#unfit = update === undefined;
-    if (Date.now() - this.#replacedAt < REPLACEMENT_INTERVAL) {
+    if (performance.now() - this.#replacedAt < REPLACEMENT_INTERVAL) {
       throw new EventsError(
         'consumer_mismatch',
         `${why}, again and again: find out who does that; ${byHand(stream, this.#name)}`,
@@ -276,7 +276,7 @@ export class PullConsumer {
         );
       }
     }
-    this.#replacedAt = Date.now();
+    this.#replacedAt = performance.now();
     logger.error(`'${label}': ${why}; replaced at its position (after ${this.#ackFloor})`);
     return this.#recreate();
   }
