@@ -56,7 +56,7 @@ export interface EventsModuleAsyncOptions extends Pick<ModuleMetadata, 'imports'
       provide: EventService,
       inject: [ModulesContainer, RegisteredService],
       useFactory: (modules: ModulesContainer, registered: RegisteredService) => {
-        if (registrations(modules).length > 0) return registered.service;
+        if (registrations(modules).length > 0) return registered.get();
         throw new EventsConfigurationError(
           'register',
           'EventsModule is imported without options: import `EventsModule.register({ appName })` once, at the root; it is ' +
@@ -77,7 +77,20 @@ export class EventsModule implements NestModule, OnApplicationBootstrap, OnModul
 
   /** @throws EventsConfigurationError naming the option or the variable that is wrong */
   static register(options: EventsModuleOptions): DynamicModule {
-    return moduleOf(options?.isGlobal, [], [{ provide: RAW_OPTIONS, useValue: new GivenOptions(options) }]);
+    return moduleOf(
+      options?.isGlobal,
+      [],
+      [
+        {
+          provide: RAW_OPTIONS,
+          inject: [RegisteredService],
+          useFactory: (registered: RegisteredService) => {
+            registered.beginOptions();
+            return new GivenOptions(options);
+          },
+        },
+      ],
+    );
   }
 
   /** As `register`, with options made by other providers; a wrong one fails the start of the application. */
@@ -193,17 +206,22 @@ function rawOptionsOf(options: EventsModuleAsyncOptions): Provider[] {
     );
   }
   if (useFactory !== undefined) {
-    const make = async (...args: never[]): Promise<GivenOptions> =>
-      new GivenOptions(await useFactory(...args));
-    return [{ provide: RAW_OPTIONS, inject: inject ?? [], useFactory: make }];
+    const make = async (registered: RegisteredService, ...args: never[]): Promise<GivenOptions> => {
+      registered.beginOptions();
+      return new GivenOptions(await useFactory(...args));
+    };
+    return [{ provide: RAW_OPTIONS, inject: [RegisteredService, ...(inject ?? [])], useFactory: make }];
   }
   const factory = (useExisting ?? useClass) as Type<EventsOptionsFactory>;
   return [
     ...(useClass === undefined ? [] : [useClass]),
     {
       provide: RAW_OPTIONS,
-      inject: [factory],
-      useFactory: async (made: EventsOptionsFactory) => new GivenOptions(await made.createEventsOptions()),
+      inject: [RegisteredService, factory],
+      useFactory: async (registered: RegisteredService, made: EventsOptionsFactory) => {
+        registered.beginOptions();
+        return new GivenOptions(await made.createEventsOptions());
+      },
     },
   ];
 }

@@ -16,7 +16,8 @@ const ACK_WAIT = 1500;
 const SETTLING_MS = 180_000;
 const POLL_MS = 200;
 const EMITTERS = 2;
-const RETRY = { attempts: 3, delay: 100, maxDelay: 400 };
+/** More than a flaky event fails when a killed server forgets its acknowledgement and it runs again, twice. */
+const RETRY = { attempts: 7, delay: 100, maxDelay: 300 };
 const QUIET = { error: () => {}, warn: () => {}, log: () => {}, debug: () => {} };
 
 const PLACE = { name: 'Orders.place', options: { concurrency: 20 } };

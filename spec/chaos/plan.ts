@@ -53,7 +53,7 @@ const CLUSTER_TARGETS = ['server', 'followers', 'followers', 'stall', 'step-down
 const WORKER_KILLS = 13 / 45;
 const REDRIVES = 4 / 45;
 /** Milliseconds for which an event of kind `mended` fails: longer than its attempts take. */
-export const MENDED_AFTER_MS = 4000;
+export const MENDED_AFTER_MS = 5000;
 const KILLERS = 3 / 45;
 const SLOW = 0.05;
 /** Shares of the run: the deployment begins, and names of the next version are emitted. */

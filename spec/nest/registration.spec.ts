@@ -1,4 +1,5 @@
 import { Inject, Injectable, Module, type DynamicModule } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
 import {
   EventsConfigurationError,
   EventsModule,
@@ -240,4 +241,23 @@ describe('EventsModule.registerAsync', () => {
     );
     expect(error).toBeInstanceOf(EventsConfigurationError);
   });
+});
+
+it('F51 options that wait for a provider which waits for the service end the start with a sentence', async () => {
+  @Injectable()
+  class Settings {
+    constructor(readonly events: EventService) {}
+  }
+  @Module({ imports: [EventsModule], providers: [Settings], exports: [Settings] })
+  class SettingsModule {}
+  const registered = EventsModule.registerAsync({
+    imports: [SettingsModule],
+    inject: [Settings],
+    useFactory: (_settings: Settings) => ({ appName: 'shop', url: 'memory://' }),
+  });
+  await expect(
+    Test.createTestingModule({ imports: [registered] })
+      .setLogger(silentLogger)
+      .compile(),
+  ).rejects.toThrow(/do not come within 10 s: a provider that it injects probably needs EventService/);
 });
