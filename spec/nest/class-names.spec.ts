@@ -136,7 +136,7 @@ describe('F35 a handler named after a class whose name does not last', () => {
     ],
   ])('is bound without a word when it %s', async (_title, make) => {
     expect(await failureOf(...make().map((type, i) => handling(type, `user.event${i}`)))).toBeUndefined();
-    expect(logger.text).toBe('');
+    expect(logger.complaints).toBe('');
   });
 
   it('is not asked for a name that it has', async () => {

@@ -227,7 +227,7 @@ describe('closing an application', () => {
       await app.close();
       failed(new Error('TIMEOUT'));
       await turns();
-      expect(logger.text).toBe('');
+      expect(logger.complaints).toBe('');
     });
 
     it('tells as long as it runs', async () => {

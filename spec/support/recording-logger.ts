@@ -21,6 +21,12 @@ export class RecordingLogger implements LoggerService, EventsLogger {
     return this.entries.items.map(({ message }) => message).join('\n');
   }
 
+  /** Errors and warnings. */
+  get complaints(): string {
+    const told = this.entries.items.filter(({ level }) => level === 'error' || level === 'warn');
+    return told.map(({ message }) => message).join('\n');
+  }
+
   /** Resolves to the first entry that fits. */
   async until(level: LogEntry['level'], pattern: RegExp): Promise<LogEntry> {
     const fits = (entry: LogEntry): boolean => entry.level === level && pattern.test(entry.message);

@@ -81,12 +81,13 @@ export class MemoryTransport implements EventTransport {
   async connect(): Promise<void> {
     this.#assertOpen('connect');
     if (this.#connection !== undefined) return;
-    const lease = acquireBroker(this.#options.name);
-    const cluster = lease.broker.cluster(this.#options.clusterId);
+    const { name, clusterId } = this.#options;
+    const lease = acquireBroker(name);
+    const cluster = lease.broker.cluster(clusterId);
     if (this.#options.delivery === 'durable') cluster.ensureStreams(this.#limits);
     this.#connection = { lease, cluster, last: cluster.last };
     this.#options.logger.log(
-      `connected to the broker '${this.#options.name}' in memory, cluster '${this.#options.clusterId}'`,
+      `connected to ${name === undefined ? 'a memory broker of its own' : `the memory broker '${name}'`}, cluster '${clusterId}'`,
     );
   }
 

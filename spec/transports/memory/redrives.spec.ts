@@ -296,7 +296,13 @@ describe('the orphans of a memory broker', () => {
     await kept.received(3);
 
     expect(await app.orphans()).toEqual([
-      { durable: 'mail__removed', stream: 'shop', handler: 'removed', backlog: 2 },
+      {
+        durable: 'mail__removed',
+        stream: 'shop',
+        handler: 'removed',
+        patterns: ['order.placed'],
+        backlog: 2,
+      },
     ]);
     await Handler.on(other, { durable: 'mail__removed', handler: 'removed' });
     expect(await app.orphans()).toEqual([]);
