@@ -11,6 +11,12 @@ import { NestFactory } from '@nestjs/core';
 import { EventService, EventsModule } from '@venta/events';
 import type { Scenario } from '../scenario.js';
 
+declare module '@venta/events' {
+  interface EventMap {
+    'service.stops': { hook: string; state: string };
+  }
+}
+
 const emitted: string[] = [];
 
 @Injectable()
