@@ -169,18 +169,22 @@ async function perform(faults: readonly PlannedFault[], scene: Scene): Promise<F
   let ofBroker: Promise<unknown> = Promise.resolve();
   for (const fault of faults) {
     await sleep(Math.max(0, begun + fault.at - Date.now()));
+    if (fault.target !== 'worker' && fault.target !== 'redrive' && fault.target !== 'deployment') {
+      ofBroker = ofBroker
+        .then(() => broker.perform(fault))
+        .then((done) => counts.count(done ? fault.target : `${fault.target}, left out: nodes not in step`));
+      background.push(ofBroker);
+      continue;
+    }
     counts.count(fault.target);
     if (fault.target === 'worker') fleet.killOne(fault.which);
     else if (fault.target === 'redrive') {
       background.push(redriveMended(operator).then((redriven) => (counts.redriven += redriven)));
-    } else if (fault.target === 'deployment') {
+    } else {
       background.push(fleet.deploy());
       const isNext = ({ what, pid }: ChaosEntry): boolean => what === 'ready' && fleet.nextPids.has(pid);
       const ready = journal.until('the next version is up', (entries) => entries.some(isNext), 120_000);
       background.push(ready.then(() => writeFile(`${file}.next`, '')));
-    } else {
-      ofBroker = ofBroker.then(() => broker.perform(fault));
-      background.push(ofBroker);
     }
   }
   await Promise.all(background);
